@@ -1,0 +1,115 @@
+"""The parts of a layer. Each follows Wan 2.2's block, so that its weights fit the video branch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aim_policy.model.attention import KeyValue, rotate
+
+EPS = 1e-6
+
+
+def adaptive_norm(hidden: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """AdaLN: normalise over the width, then scale and shift by what the noise level says."""
+    normal = functional.layer_norm(hidden.float(), hidden.shape[-1:], eps=EPS)
+    return (normal * (1 + scale) + shift).type_as(hidden)
+
+
+def modulation_table(count: int, width: int) -> nn.Parameter:
+    """What a place in the network adds to the modulation by noise level, float[count, D]."""
+    return nn.Parameter(torch.randn(count, width) / width**0.5)
+
+
+class TimeEmbedding(nn.Module):
+    """Model time 1000 sigma -> a vector, and its shift, scale and gate of both layer halves."""
+
+    def __init__(self, frequency_dim: int, width: int) -> None:
+        super().__init__()
+        self.half = frequency_dim // 2
+        self.embed = nn.Sequential(
+            nn.Linear(frequency_dim, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.project = nn.Linear(width, 6 * width)
+
+    def forward(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """float[B, T] -> vectors [B, T, D] and modulation [B, T, 6, D]."""
+        steps = torch.arange(self.half, device=sigma.device) / self.half
+        angle = 1000.0 * sigma[..., None].float() * torch.exp(-math.log(10_000.0) * steps)
+        vector = self.embed(torch.cat([angle.cos(), angle.sin()], dim=-1))
+        return vector, self.project(functional.silu(vector)).unflatten(-1, (6, -1))
+
+
+class StreamAttention(nn.Module):
+    """A stream's own Q, K, V into the attention width that all streams share, and its O back."""
+
+    def __init__(self, width: int, heads: int, head_dim: int) -> None:
+        super().__init__()
+        common = heads * head_dim
+        self.heads = heads
+        self.query = nn.Linear(width, common)
+        self.key = nn.Linear(width, common)
+        self.value = nn.Linear(width, common)
+        self.output = nn.Linear(common, width)
+        self.norm_query = nn.RMSNorm(common, eps=EPS)
+        self.norm_key = nn.RMSNorm(common, eps=EPS)
+
+    def project(self, tokens: Tensor, rotary: Tensor) -> tuple[Tensor, KeyValue]:
+        """Tokens [B, N, D] -> Q and (K, V), turned to their positions."""
+        key, value = self.read(tokens)
+        return rotate(self.ask(tokens), rotary), (rotate(key, rotary), value)
+
+    def ask(self, tokens: Tensor) -> Tensor:
+        """Q before rotation."""
+        return self._split(self.norm_query(self.query(tokens)))
+
+    def read(self, tokens: Tensor) -> KeyValue:
+        """K before rotation, and V."""
+        return self._split(self.norm_key(self.key(tokens))), self._split(self.value(tokens))
+
+    def merge(self, attended: Tensor) -> Tensor:
+        """Attention's result [B, heads, N, head_dim] -> [B, N, D]."""
+        return self.output(rearrange(attended, 'b h n d -> b n (h d)'))
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        return rearrange(tokens, 'b n (h d) -> b h n d', h=self.heads)
+
+
+class TextAttention(StreamAttention):
+    """Cross-attention to the instruction, whose K, V are the same at every noise level."""
+
+    def __init__(self, width: int, heads: int, head_dim: int) -> None:
+        super().__init__(width, heads, head_dim)
+        self.norm = nn.LayerNorm(width, eps=EPS)
+
+    def forward(self, hidden: Tensor, text: KeyValue) -> Tensor:
+        """What the tokens [B, N, D] take from the instruction."""
+        query = self.ask(self.norm(hidden))
+        return self.merge(functional.scaled_dot_product_attention(query, *text))
+
+
+class FeedForward(nn.Sequential):
+    """Two layers with a GELU between."""
+
+    def __init__(self, width: int, inner: int, outer: int) -> None:
+        super().__init__(nn.Linear(width, inner), nn.GELU('tanh'), nn.Linear(inner, outer))
+
+
+class OutputHead(nn.Module):
+    """Hidden tokens -> velocities. Starts at zero: an untrained stream predicts no motion."""
+
+    def __init__(self, width: int, numbers: int) -> None:
+        super().__init__()
+        self.table = modulation_table(2, width)
+        self.linear = nn.Linear(width, numbers)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, hidden: Tensor, time: Tensor) -> Tensor:
+        """[B, N, D], time vectors [B, N or 1, D] -> [B, N, numbers]."""
+        shift, scale = (self.table + time.unsqueeze(-2)).unbind(-2)
+        return self.linear(adaptive_norm(hidden, shift, scale))

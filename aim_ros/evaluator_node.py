@@ -1,0 +1,174 @@
+"""Node `evaluator`: resets episodes, lets a policy run them, writes what came out."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import rclpy
+from rclpy.action import ActionClient
+from rclpy.node import Node
+from rclpy.task import Future
+
+from aim_policy.config import ConfigError
+from aim_policy.robot import load_robot
+from aim_ros import convert
+from aim_ros.action import RunPolicy
+from aim_ros.msg import ActionChunk, EpisodeStatus
+from aim_ros.results import EpisodeResult, ResultWriter, table
+from aim_ros.ros_util import LATCHED, RELIABLE, option, parameters, run_node
+from aim_ros.srv import ResetEpisode
+from aim_ros.video import EpisodeVideo
+from sim_bridge.backend import check_setting
+from sim_bridge.tasks import TASKS, task_entry
+
+FIRST_EVALUATION_SEED = 100_000  # RoboTwin's rule: training seeds lie below
+
+
+@dataclass(frozen=True)
+class EvaluatorParameters:
+    """Parameters of the node."""
+
+    task: str = option('click_bell', 'task name, or all')
+    setting: str = option('easy', 'difficulty of the scenes')
+    episodes: int = option(3, 'episodes per task')
+    seed: int = option(0, 'episodes use scene seeds from 100000 x (1 + seed) upwards')
+    policy: str = option('aim', 'name of the policy, for the results')
+    policy_node: str = option('policy', 'node whose ~/run action is evaluated')
+    robot: str = option('aloha_agilex', 'YAML under config/robot, or a path')
+    record: bool = option(False, 'write a video per episode')
+    results_dir: str = option('results', 'a new folder is made in it')
+    start_timeout_s: float = option(120.0, 'wall time for the other nodes to appear')
+    episode_timeout_s: float = option(600.0, 'wall time after which an episode counts as failed')
+
+
+class EvaluatorNode(Node):
+    """Runs the episodes one after another and ends."""
+
+    def __init__(self) -> None:
+        super().__init__('evaluator')
+        self._config = config = parameters(self, EvaluatorParameters)
+        self._tasks = sorted(TASKS) if config.task == 'all' else [config.task]
+        for task in self._tasks:
+            task_entry(task)
+        check_setting(config.setting)
+        if config.episodes < 1:
+            raise ConfigError(f'episodes is {config.episodes}, expected at least 1')
+        self._status: EpisodeStatus | None = None
+        self._changed = threading.Condition()
+        self.create_subscription(EpisodeStatus, 'episode_status', self._on_status, LATCHED)
+        self._latencies_ms: list[float] = []
+        self.create_subscription(ActionChunk, 'action_chunk', self._on_chunk, RELIABLE)
+        self._reset = self.create_client(ResetEpisode, 'sim_bridge/reset_episode')
+        self._run = ActionClient(self, RunPolicy, f'{config.policy_node}/run')
+        self._video = EpisodeVideo(self, load_robot(config.robot)) if config.record else None
+
+    def _on_status(self, message: EpisodeStatus) -> None:
+        with self._changed:
+            self._status = message
+            self._changed.notify_all()
+
+    def _on_chunk(self, message: ActionChunk) -> None:
+        self._latencies_ms.append(message.inference_ms)
+
+    def work(self) -> int:
+        """Evaluate; returns the exit code."""
+        config = self._config
+        timeout_s = config.start_timeout_s
+        if not (self._reset.wait_for_service(timeout_s) and self._run.wait_for_server(timeout_s)):
+            missing = f'sim_bridge or {config.policy_node} did not appear in {timeout_s:.0f} s'
+            raise ConfigError(missing)
+        name = f'{config.task}_{config.setting}_{config.policy}'
+        writer = ResultWriter(config.results_dir, name, self._about())
+        first = FIRST_EVALUATION_SEED * (1 + config.seed)
+        jobs = [(t, first + i) for t in self._tasks for i in range(config.episodes)]
+        for number, (task, seed) in enumerate(jobs, 1):
+            result = self._episode(task, seed, writer)
+            writer.add(result)
+            self._tell(number, len(jobs), result)
+        print(f'\n{table(writer.summary())}\n\nresults: {writer.path}', flush=True)
+        return 0
+
+    def _about(self) -> dict:
+        return {'command': sys.argv, **asdict(self._config)}
+
+    def _tell(self, number: int, total: int, result: EpisodeResult) -> None:
+        word = 'success' if result.success else f'failed: {result.reason}'
+        rate = result.steps / result.wall_s
+        print(
+            f'[{number}/{total}] {result.task} seed {result.seed}: {word}, {result.steps} steps, '
+            f'{result.wall_s:.1f} s, {rate:.0f} steps/s',
+            flush=True,
+        )
+
+    def _episode(self, task: str, seed: int, writer: ResultWriter) -> EpisodeResult:
+        begin_s = time.monotonic()
+        self._latencies_ms.clear()
+        request = ResetEpisode.Request(task=task, setting=self._config.setting, seed=seed)
+        scene = self._await(self._reset.call_async(request))
+        if not scene.success:
+            raise ConfigError(scene.message)
+        if self._video:
+            self._video.start(writer.folder / 'episodes' / f'{task}_{seed}.mp4')
+        goal = RunPolicy.Goal(instruction=scene.instruction, seed=seed, not_before=scene.stamp)
+        handle = self._await(self._run.send_goal_async(goal))
+        if not handle.accepted:
+            raise ConfigError(f'{self._config.policy_node} refused to run')
+        result = handle.get_result_async()
+        status, reason = self._watch(convert.to_ns(scene.stamp), begin_s, result)
+        if not result.done():
+            self._await(handle.cancel_goal_async())
+        outcome = self._await(result).result
+        if self._video:
+            self._video.finish()
+        return EpisodeResult(
+            task=task,
+            setting=self._config.setting,
+            seed=seed,
+            success=status.state == EpisodeStatus.SUCCEEDED,
+            steps=status.step,
+            wall_s=time.monotonic() - begin_s,
+            chunks=outcome.chunks,
+            rejected_chunks=outcome.rejected_chunks,
+            inference_ms=float(np.median(self._latencies_ms)) if self._latencies_ms else 0.0,
+            reason=reason,
+        )
+
+    def _watch(self, stamp_ns: int, begin_s: float, result: Future) -> tuple[EpisodeStatus, str]:
+        """Wait for the end of the episode that began at a stamp; say why if it failed."""
+        while rclpy.ok():
+            with self._changed:
+                self._changed.wait(0.1)
+                status = self._status
+            if status is None or convert.to_ns(status.header.stamp) < stamp_ns:
+                continue
+            if status.state == EpisodeStatus.SUCCEEDED:
+                return status, ''
+            if status.state == EpisodeStatus.FAILED:
+                return status, status.detail or 'out of steps'
+            if result.done():
+                return status, f'policy stopped: {result.result().result.message}'
+            if time.monotonic() - begin_s > self._config.episode_timeout_s:
+                return status, status.detail or 'out of wall time'
+        raise KeyboardInterrupt
+
+    def _await(self, future: Future) -> object:
+        """Wait for an answer while callbacks run in their own threads."""
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        while not done.wait(0.1):
+            if not rclpy.ok():
+                raise KeyboardInterrupt
+        return future.result()
+
+
+def main() -> int:
+    """Entry point."""
+    return run_node(EvaluatorNode, interrupted=130)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""Node `policy`: camera and joint topics in, joint trajectories and value maps out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import rclpy
+from rclpy.node import Node
+from sensor_msgs.msg import Image, JointState
+from trajectory_msgs.msg import JointTrajectory
+
+from aim_policy.registry import make_policy
+from aim_policy.robot import load_robot
+from aim_ros import convert
+from aim_ros.action import RunPolicy
+from aim_ros.msg import ActionChunk, PolicyStatus
+from aim_ros.observer import Observer, ObserverConfig
+from aim_ros.overlay import overlay
+from aim_ros.policy_loop import ChunkRejected, PolicyLoop, Sent
+from aim_ros.ros_util import LATCHED, RELIABLE, SENSOR_IN, option, parameters, run_node
+from aim_ros.run_server import Run, RunServer
+from aim_ros.trajectory import GateConfig, TrajectoryGate
+
+IDLE_WAIT_S, DATA_WAIT_S = 0.2, 0.005
+
+
+@dataclass(frozen=True)
+class PolicyParameters:
+    """Parameters of the node, beside those of the observer (sync.) and of the gate (safety.)."""
+
+    policy: str = option('aim', 'policy: aim or hold')
+    checkpoint: str = option('', 'folder of a checkpoint; empty takes the one that is shipped')
+    device: str = option('cpu', 'torch device')
+    robot: str = option('aloha_agilex', 'YAML under config/robot, or a path')
+    execution: str = option('lockstep', 'lockstep: time stands still between chunks; or realtime')
+    max_rejected_chunks: int = option(5, 'abort the run after this many refused chunks in a row')
+
+
+class PolicyNode(Node):
+    """Silent until a goal of `~/run` arrives; inference happens in `work`, never in a callback."""
+
+    def __init__(self) -> None:
+        super().__init__('policy')
+        self._config = parameters(self, PolicyParameters)
+        self._robot = load_robot(self._config.robot)
+        policy = make_policy(
+            self._config.policy, self._robot, self._config.checkpoint, self._config.device
+        )
+        self._loop = PolicyLoop(
+            self._robot,
+            policy,
+            Observer(self._robot, parameters(self, ObserverConfig, 'sync.')),
+            TrajectoryGate(self._robot, parameters(self, GateConfig, 'safety.')),
+            lockstep=self._config.execution == 'lockstep',
+        )
+        self._description = getattr(policy, 'description', self._config.policy)
+        self._subscribe()
+        self._make_publishers()
+        self._server = RunServer(self)
+
+    def _subscribe(self) -> None:
+        for camera in self._robot.cameras:
+            callback = partial(self._on_image, camera.name)
+            self.create_subscription(Image, f'{camera.name}/image_raw', callback, SENSOR_IN)
+        observer, robot = self._loop.observer, self._robot
+        for topic, add in (
+            (robot.joint_states_topic, observer.add_joints),
+            (robot.joint_targets_topic, observer.add_targets),
+        ):
+            if topic:
+                self.create_subscription(
+                    JointState, topic, partial(self._on_joints, add), SENSOR_IN
+                )
+
+    def _make_publishers(self) -> None:
+        self._commands = {
+            arm.name: self.create_publisher(
+                JointTrajectory, f'{arm.controller}/joint_trajectory', RELIABLE
+            )
+            for arm in self._robot.arms
+        }
+        self._heat, self._overlays = {}, {}
+        for camera in self._robot.cameras:
+            base = f'value_map/{camera.name}'
+            self._heat[camera.name] = self.create_publisher(Image, f'{base}/image', RELIABLE)
+            self._overlays[camera.name] = self.create_publisher(Image, f'{base}/overlay', RELIABLE)
+        self._chunks = self.create_publisher(ActionChunk, 'action_chunk', RELIABLE)
+        self._status = self.create_publisher(PolicyStatus, '~/status', LATCHED)
+
+    def _on_image(self, camera: str, message: Image) -> None:
+        stamp_ns = convert.to_ns(message.header.stamp)
+        try:
+            self._loop.observer.add_image(camera, stamp_ns, convert.from_image(message))
+        except ValueError as error:
+            self.get_logger().error(f'{camera}: {error}', throttle_duration_sec=1.0)
+
+    def _on_joints(self, add: Callable, message: JointState) -> None:
+        try:
+            add(convert.to_ns(message.header.stamp), message.name, message.position)
+        except ValueError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=1.0)
+
+    def work(self) -> None:
+        """Serve runs until the node is shut down."""
+        self.get_logger().info(f'{self._description}, {self._config.execution}; waiting for ~/run')
+        self._publish_status(None, PolicyStatus.IDLE)
+        while rclpy.ok():
+            run = self._server.wait(IDLE_WAIT_S)
+            if run:
+                self._serve(run)
+                self._publish_status(run, PolicyStatus.IDLE)
+
+    def _serve(self, run: Run) -> None:
+        self._loop.start(run.goal.instruction, run.goal.seed, run.not_before_ns)
+        limit_ns, begin_ns = convert.to_ns(run.goal.max_duration), self._now_ns()
+        rejected_in_a_row = 0
+        while rclpy.ok() and not run.stop.wait(DATA_WAIT_S):
+            try:
+                result = self._loop.poll(self._now_ns)
+            except ChunkRejected as error:
+                run.rejected_chunks += 1
+                rejected_in_a_row += 1
+                self.get_logger().error(f'chunk rejected: {error.reason}')
+                if rejected_in_a_row >= self._config.max_rejected_chunks:
+                    self._publish_status(run, PolicyStatus.ERROR, error.reason)
+                    return run.finish(RunPolicy.Result.ABORTED, error.reason)
+                continue
+            if isinstance(result, Sent):
+                rejected_in_a_row = 0
+                self._publish(run, result)
+            elif result.reason and result.reason != run.state:
+                run.state = result.reason
+                self._publish_status(run, PolicyStatus.WAITING, result.reason)
+            if limit_ns and self._now_ns() - begin_ns > limit_ns:
+                return run.finish(RunPolicy.Result.TIMEOUT)
+        return run.finish(RunPolicy.Result.CANCELLED)
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _publish(self, run: Run, sent: Sent) -> None:
+        for trajectory in sent.trajectories:  # every arm is ready before the first is told
+            self._commands[trajectory.arm].publish(convert.to_trajectory(trajectory))
+        run.chunks += 1
+        run.inference_ms, run.state = sent.inference_ms, 'running'
+        message = convert.to_chunk(sent.output.chunk, sent.observation.instruction)
+        message.inference_ms = sent.inference_ms
+        self._chunks.publish(message)
+        self._publish_status(run, PolicyStatus.RUNNING)
+        self._publish_value_maps(sent)
+
+    def _publish_value_maps(self, sent: Sent) -> None:
+        maps = sent.output.value_maps
+        if maps is None:
+            return
+        stamp_ns = sent.observation.stamp_ns
+        for camera in self._robot.cameras:
+            heat, peak = maps.heat[camera.name][0], maps.peak_px[camera.name][0]
+            frame = camera.frame_id
+            self._heat[camera.name].publish(convert.to_float_image(heat, stamp_ns, frame))
+            picture = overlay(sent.observation.images[camera.name], heat, peak)
+            self._overlays[camera.name].publish(convert.to_image(picture, stamp_ns, frame))
+
+    def _publish_status(self, run: Run | None, state: int, reason: str = '') -> None:
+        message = PolicyStatus(state=state, policy=self._description, reason=reason)
+        message.header.stamp = convert.to_time(self._now_ns())
+        if run:
+            message.chunks, message.rejected_chunks = run.chunks, run.rejected_chunks
+            message.inference_ms = run.inference_ms
+        self._status.publish(message)
+
+
+def main() -> int:
+    """Entry point."""
+    return run_node(PolicyNode)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Results of an evaluation: one folder per run, written again after every episode, never half."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ('numpy', 'torch', 'sapien')
+Z_95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """How one episode ended.
+
+    Attributes:
+        steps: policy steps of simulated time.
+        wall_s: wall time from the reset to the end.
+        reason: why it failed; '' after a success.
+    """
+
+    task: str
+    setting: str
+    seed: int
+    success: bool
+    steps: int
+    wall_s: float
+    chunks: int
+    rejected_chunks: int
+    inference_ms: float
+    reason: str = ''
+
+
+def wilson(successes: int, episodes: int) -> tuple[float, float]:
+    """Return the 95 % interval of a success rate (Wilson, J. Am. Stat. Assoc. 22, 1927)."""
+    if episodes == 0:
+        return 0.0, 1.0
+    share, z2 = successes / episodes, Z_95**2
+    centre = share + z2 / (2 * episodes)
+    spread = Z_95 * math.sqrt(share * (1 - share) / episodes + z2 / (4 * episodes**2))
+    scale = 1 + z2 / episodes
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+class ResultWriter:
+    """Collects episodes and keeps `results.json` up to date.
+
+    Attributes:
+        folder: made anew for this run.
+    """
+
+    def __init__(self, results_dir: str, name: str, about: dict[str, Any]) -> None:
+        """Make a folder that nobody else writes to; `about` says what is evaluated and how."""
+        self.folder = unique_folder(Path(results_dir).expanduser().absolute(), name)
+        self._about = {**about, 'versions': versions(), 'git': git_hash()}
+        self._episodes: list[EpisodeResult] = []
+        self._write()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / 'results.json'
+
+    def add(self, episode: EpisodeResult) -> None:
+        """Add a finished episode; it is on disk when this returns."""
+        self._episodes.append(episode)
+        self._write()
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Return success per task and setting."""
+        groups: dict[tuple[str, str], list[EpisodeResult]] = defaultdict(list)
+        for episode in self._episodes:
+            groups[episode.task, episode.setting].append(episode)
+        return [_summarise(*key, episodes) for key, episodes in sorted(groups.items())]
+
+    def _write(self) -> None:
+        content = {
+            **self._about,
+            'summary': self.summary(),
+            'episodes': [asdict(episode) for episode in self._episodes],
+        }
+        aside = self.path.with_suffix('.json.part')
+        with aside.open('w', encoding='utf-8') as file:
+            json.dump(content, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(self.path)
+
+
+def _summarise(task: str, setting: str, episodes: list[EpisodeResult]) -> dict[str, Any]:
+    successes = sum(episode.success for episode in episodes)
+    low, high = wilson(successes, len(episodes))
+    return {
+        'task': task,
+        'setting': setting,
+        'successes': successes,
+        'episodes': len(episodes),
+        'success_rate': successes / len(episodes),
+        'interval_95': [low, high],
+        'mean_steps': sum(episode.steps for episode in episodes) / len(episodes),
+    }
+
+
+def table(summary: Iterable[dict[str, Any]]) -> str:
+    """Return the success table for people."""
+    lines = [f'{"task":24} {"setting":8} {"success":>9} {"rate":>6}  95 % interval  mean steps']
+    for row in summary:
+        low, high = (round(100 * bound) for bound in row['interval_95'])
+        count = f'{row["successes"]}/{row["episodes"]}'
+        lines.append(
+            f'{row["task"]:24} {row["setting"]:8} {count:>9} {row["success_rate"]:>6.0%}'
+            f'  {f"{low} to {high} %":>13}  {row["mean_steps"]:>10.0f}'
+        )
+    return '\n'.join(lines)
+
+
+def unique_folder(parent: Path, name: str) -> Path:
+    """Make and return `parent`/time-name; a number is added where it exists."""
+    stem = f'{time.strftime("%Y-%m-%d_%H-%M-%S")}_{name}'
+    for number in range(1000):
+        folder = parent / (f'{stem}_{number}' if number else stem)
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            continue
+    raise FileExistsError(f'{parent} is full of folders called {stem}')
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what decides about results, '' for what is not installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = ''
+    return found
+
+
+def git_hash() -> str:
+    """Return the commit of the working directory, '' outside a checkout."""
+    command = ['git', 'describe', '--always', '--dirty', '--abbrev=40']
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ''

@@ -1,0 +1,173 @@
+"""Node `sim_bridge`: a simulated robot behind the topics and services of a real one."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+
+import rclpy
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.node import Node
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+from aim_policy.config import ConfigError
+from aim_policy.robot import load_robot
+from aim_ros import convert
+from aim_ros.msg import EpisodeStatus
+from aim_ros.ros_util import LATCHED, RELIABLE, option, parameters, run_node
+from aim_ros.srv import ResetEpisode
+from sim_bridge.backend import Episode, make_backend
+from sim_bridge.controller import TrajectoryCommand, TrajectoryRefused
+from sim_bridge.runner import Pacing, Runner
+from sim_bridge.sim_loop import EpisodeOver, SimLoop, Snapshot
+
+
+@dataclass(frozen=True)
+class BridgeParameters:
+    """Parameters of the node, beside those of `Pacing`."""
+
+    backend: str = option('builtin', 'simulator: builtin (SAPIEN) or fake (numpy)')
+    robot: str = option('aloha_agilex', 'YAML under config/robot, or a path')
+
+
+class BridgeNode(Node):
+    """Publishes what the robot senses, takes joint trajectories, starts episodes."""
+
+    def __init__(self) -> None:
+        super().__init__('sim_bridge')
+        self._config = parameters(self, BridgeParameters)
+        self._pacing = parameters(self, Pacing)
+        self._robot = load_robot(self._config.robot)
+        self._loop = SimLoop(make_backend(self._config.backend, self._robot))
+        self._runner = Runner(self._loop, self._pacing, self._publish, self._warn)
+        self._detail = ''
+        self._make_publishers()
+        for arm in self._robot.arms:
+            topic = f'{arm.controller}/joint_trajectory'
+            callback = partial(self._on_trajectory, arm.name)
+            self.create_subscription(JointTrajectory, topic, callback, RELIABLE)
+        self.create_service(
+            ResetEpisode,
+            '~/reset_episode',
+            self._on_reset,
+            callback_group=ReentrantCallbackGroup(),
+        )
+
+    def _make_publishers(self) -> None:
+        self._time = self.create_publisher(Clock, '/clock', RELIABLE)
+        self._images, self._infos = {}, {}
+        for camera in self._robot.cameras:
+            make = partial(self.create_publisher, qos_profile=RELIABLE)
+            self._images[camera.name] = make(Image, f'{camera.name}/image_raw')
+            self._infos[camera.name] = make(CameraInfo, f'{camera.name}/camera_info')
+        self._joints = self.create_publisher(JointState, self._robot.joint_states_topic, RELIABLE)
+        self._targets = self.create_publisher(
+            JointState, self._robot.joint_targets_topic, RELIABLE
+        )
+        self._instruction = self.create_publisher(String, 'instruction', LATCHED)
+        self._status = self.create_publisher(EpisodeStatus, 'episode_status', LATCHED)
+
+    def _warn(self, text: str) -> None:
+        self.get_logger().warning(text)
+
+    def work(self) -> None:
+        """Simulate until the node is shut down."""
+        name, execution = self._config.backend, self._pacing.execution
+        self.get_logger().info(f'backend {name}, {execution}; waiting for ~/reset_episode')
+        self._runner.run(rclpy.ok)
+
+    # Callbacks run in the executor's threads; only the simulation thread touches the world.
+
+    def _on_trajectory(self, arm: str, message: JointTrajectory) -> None:
+        command = to_command(message)
+        future = self._runner.submit(lambda loop: loop.command(arm, command))
+        future.add_done_callback(partial(self._report, arm))
+
+    def _report(self, arm: str, future: Future) -> None:
+        error = future.exception()
+        if isinstance(error, EpisodeOver):
+            self.get_logger().debug(str(error))  # the policy has not heard of the end yet
+        elif isinstance(error, TrajectoryRefused):
+            self._detail = f'{arm} arm refused a trajectory: {error}'
+            self.get_logger().error(self._detail)
+        elif error is not None:
+            raise error
+
+    def _on_reset(
+        self, request: ResetEpisode.Request, response: ResetEpisode.Response
+    ) -> ResetEpisode.Response:
+        try:
+            episode, stamp_ns = self._runner.submit(partial(self._reset, request)).result()
+        except ConfigError as error:
+            response.message = str(error)
+            return response
+        response.success, response.stamp = True, convert.to_time(stamp_ns)
+        response.instruction, response.step_limit = episode.instruction, episode.step_limit
+        return response
+
+    def _reset(self, request: ResetEpisode.Request, loop: SimLoop) -> tuple[Episode, int]:
+        episode = loop.reset(request.task, request.seed, request.setting)
+        self._detail = ''
+        self._instruction.publish(String(data=episode.instruction))
+        self._runner.publish_now()
+        return episode, loop.now_ns
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        stamp_ns = snapshot.stamp_ns
+        self._time.publish(Clock(clock=convert.to_time(stamp_ns)))
+        for camera in self._robot.cameras:
+            picture = snapshot.images[camera.name]
+            self._images[camera.name].publish(convert.to_image(picture, stamp_ns, camera.frame_id))
+            self._infos[camera.name].publish(convert.to_camera_info(camera, stamp_ns))
+        state = snapshot.state
+        self._joints.publish(
+            convert.to_joint_state(state.joint_names, state.position, stamp_ns, state.velocity)
+        )
+        names = self._robot.joint_names
+        self._targets.publish(convert.to_joint_state(names, snapshot.target, stamp_ns))
+        self._status.publish(self._episode_status(stamp_ns))
+
+    def _episode_status(self, stamp_ns: int) -> EpisodeStatus:
+        loop, message = self._loop, EpisodeStatus()
+        message.header.stamp = convert.to_time(stamp_ns)
+        message.state, message.step, message.detail = (
+            int(loop.state),
+            loop.step_count,
+            self._detail,
+        )
+        message.backend, message.execution = self._config.backend, self._pacing.execution
+        if loop.episode:
+            for field in ('task', 'setting', 'seed', 'instruction', 'step_limit'):
+                setattr(message, field, getattr(loop.episode, field))
+        return message
+
+
+def to_command(message: JointTrajectory) -> TrajectoryCommand:
+    """JointTrajectory, as it arrived -> what the controller checks."""
+
+    def rows(field: str) -> tuple[tuple[float, ...], ...]:
+        return tuple(tuple(getattr(point, field)) for point in message.points)
+
+    return TrajectoryCommand(
+        joint_names=tuple(message.joint_names),
+        positions=rows('positions'),
+        velocities=rows('velocities'),
+        accelerations=rows('accelerations'),
+        efforts=rows('effort'),
+        times_ns=tuple(convert.to_ns(point.time_from_start) for point in message.points),
+        stamp_ns=convert.to_ns(message.header.stamp),
+    )
+
+
+def main() -> int:
+    """Entry point."""
+    return run_node(BridgeNode)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""What is around the robot: ground, wall, table, lights and cameras, as RoboTwin 2.0 places them.
+
+World frame: x to the robot's right, y away from it, z up; metres.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import sapien
+from sapien import physx, render
+
+from aim_policy.config import ConfigError
+from aim_policy.interface import Image
+from aim_policy.robot import CameraSpec, RobotSpec
+from sim_bridge.robot_model import RobotModel
+
+TABLE_TOP_M = 0.74
+TABLE_SIZE = (1.2, 0.7, 0.05)
+WALL_COLOUR = (1.0, 0.9, 0.9)
+TABLE_COLOUR = (1.0, 1.0, 1.0)
+NEAR_M, FAR_M = 0.1, 100.0
+FIXED_CAMERAS = {  # name -> position, forward, left
+    'head_camera': ((-0.032, -0.45, 1.35), (0, 0.6, -0.8), (-1, 0, 0)),
+}
+NO_RENDERER = (
+    'no Vulkan device here can render: SAPIEN needs an NVIDIA driver with Vulkan, or Mesa 24.3 or '
+    'newer (package mesa-vulkan-drivers, driver lavapipe); tools/setup.sh fetches it ({error})'
+)
+
+
+def make_scene(physics_dt_s: float) -> sapien.Scene:
+    """Make an empty scene with RoboTwin's physics settings and a renderer.
+
+    Raises:
+        ConfigError: nothing here can render.
+    """
+    material = physx.PhysxMaterial(0.5, 0.5, 0.0)
+    physx.set_default_material(0.5, 0.5, 0.0)
+    scene = sapien.Scene([physx.PhysxCpuSystem(), make_renderer()])
+    scene.set_timestep(physics_dt_s)
+    scene.add_ground(0.0, material=material)
+    return scene
+
+
+def make_renderer() -> render.RenderSystem:
+    """Return a render system on the GPU if there is one that renders, else on the CPU."""
+    errors = []
+    for device in ('cuda', 'cpu'):
+        try:
+            return render.RenderSystem(sapien.Device(device))
+        except RuntimeError as error:
+            errors.append(str(error).splitlines()[0])
+    raise ConfigError(NO_RENDERER.format(error='; '.join(errors)))
+
+
+def add_lights(scene: sapien.Scene) -> None:
+    """Light the scene; only the sun casts shadows, which is what a CPU can afford."""
+    scene.set_ambient_light([0.5, 0.5, 0.5])
+    scene.add_directional_light([0, 0.5, -1], [0.5, 0.5, 0.5], shadow=True, shadow_scale=1.5, shadow_map_size=1024)
+    for x in (1, -1):
+        scene.add_point_light([x, 0, 1.8], [1, 1, 1], shadow=False)
+
+
+def add_static_box(
+    scene: sapien.Scene, name: str, centre: tuple, half_size: tuple, colour: tuple
+) -> sapien.Entity:
+    """Add a box that never moves; sizes in metres, colour RGB in [0, 1]."""
+    builder = scene.create_actor_builder()
+    builder.add_box_collision(half_size=half_size)
+    builder.add_box_visual(half_size=half_size, material=paint(colour))
+    builder.initial_pose = sapien.Pose(centre)
+    return builder.build_static(name=name)
+
+
+def add_furniture(scene: sapien.Scene, table_bias_m: float = 0.0) -> None:
+    """Add the wall and the table, lowered by a negative `table_bias_m`."""
+    add_static_box(scene, 'wall', (0, 1, 1.5), (3, 0.6, 1.5), WALL_COLOUR)
+    top = TABLE_TOP_M + table_bias_m
+    x, y, z = (size / 2 for size in TABLE_SIZE)
+    add_static_box(scene, 'table', (0, 0, top - z), (x, y, z), TABLE_COLOUR)
+    height = (top - 2 * z) / 2
+    for sx in (-1, 1):
+        for sy in (-1, 1):
+            centre = (sx * (x - 0.05), sy * (y - 0.05), height)
+            add_static_box(scene, 'table_leg', centre, (0.025, 0.025, height), TABLE_COLOUR)
+
+
+def add_cameras(
+    scene: sapien.Scene, robot: RobotSpec, model: RobotModel
+) -> dict[str, render.RenderCameraComponent]:
+    """Mount every camera of the robot: fixed ones in the world, others on the link of their name.
+
+    Raises:
+        ConfigError: the robot names a camera that has no place.
+    """
+    cameras = {}
+    for spec in robot.cameras:
+        camera = render.RenderCameraComponent(spec.width, spec.height)
+        camera.set_fovy(math.radians(spec.fovy_deg), compute_x=True)
+        camera.near, camera.far = NEAR_M, FAR_M
+        camera.name = spec.name
+        _mount(scene, spec, camera, model)
+        cameras[spec.name] = camera
+    return cameras
+
+
+def _mount(
+    scene: sapien.Scene,
+    spec: CameraSpec,
+    camera: render.RenderCameraComponent,
+    model: RobotModel,
+) -> None:
+    if spec.name in FIXED_CAMERAS:
+        entity = sapien.Entity()
+        entity.name = spec.name
+        entity.add_component(camera)
+        entity.pose = look(*FIXED_CAMERAS[spec.name])
+        scene.add_entity(entity)
+        return
+    link = model.link(spec.name)
+    if link is None:
+        raise ConfigError(
+            f'camera {spec.name} is no link of the URDF and none of {", ".join(FIXED_CAMERAS)}'
+        )
+    link.entity.add_component(camera)
+
+
+def look(position: tuple, forward: tuple, left: tuple) -> sapien.Pose:
+    """Return the pose of a camera body (x forward, y left, z up)."""
+    x = np.array(forward) / np.linalg.norm(forward)
+    y = np.array(left) / np.linalg.norm(left)
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.stack([x, y, np.cross(x, y)], axis=1)
+    matrix[:3, 3] = position
+    return sapien.Pose(matrix)
+
+
+def take_pictures(
+    scene: sapien.Scene, cameras: dict[str, render.RenderCameraComponent]
+) -> dict[str, Image]:
+    """Render every camera: name -> uint8[H, W, 3] RGB."""
+    scene.update_render()
+    for camera in cameras.values():
+        camera.take_picture()
+    pictures = {}
+    for name, camera in cameras.items():
+        colour = camera.get_picture('Color')[..., :3]
+        pictures[name] = (np.clip(colour, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return pictures
+
+
+def paint(colour: tuple, roughness: float = 0.6, metallic: float = 0.0) -> render.RenderMaterial:
+    """Return a plain material; colour RGB in [0, 1]."""
+    material = render.RenderMaterial()
+    material.base_color = [*colour, 1.0]
+    material.roughness = roughness
+    material.metallic = metallic
+    return material

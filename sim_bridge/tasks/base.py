@@ -1,0 +1,54 @@
+"""What a task is: objects to load, a test of success, an expert that does it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import numpy as np
+import sapien
+
+from sim_bridge.world import World
+
+if TYPE_CHECKING:
+    from sim_bridge.expert import Expert
+
+
+class Task(ABC):
+    """One task in one world. Loading happens in `load`, never in the constructor."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    @abstractmethod
+    def load(self, rng: np.random.Generator) -> None:
+        """Put the objects into the world; every random choice comes from `rng`."""
+
+    @abstractmethod
+    def success(self) -> bool:
+        """Tell whether the task is done now; asked after every physics step."""
+
+    @abstractmethod
+    def expert(self, expert: Expert) -> None:
+        """Do the task.
+
+        Raises:
+            ExpertFailed: something cannot be reached.
+        """
+
+    def side(self, x: float) -> str:
+        """Return the arm on whose side a world x lies."""
+        return 'right' if x > 0 else 'left'
+
+
+def upright(x: float, y: float, z: float, yaw: float = 0.0) -> sapien.Pose:
+    """Return a pose that stands on its base, turned about the vertical by `yaw` (rad)."""
+    return sapien.Pose([x, y, z], [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)])
+
+
+def sample_away(rng: np.random.Generator, low: float, high: float, least: float) -> float:
+    """Draw uniformly from [low, high] until the magnitude is at least `least`."""
+    while True:
+        value = float(rng.uniform(low, high))
+        if abs(value) >= least:
+            return value

@@ -1,0 +1,71 @@
+"""Tasks that use one object on another."""
+
+from __future__ import annotations
+
+import numpy as np
+import sapien
+
+from sim_bridge.expert import Carry, Expert
+from sim_bridge.objects import Box, cylinder
+from sim_bridge.tasks.base import Task, upright
+
+WOOD, IRON, RED = (0.62, 0.40, 0.20), (0.20, 0.21, 0.24), (0.85, 0.10, 0.10)
+HANDLE_ALONG_Y = sapien.Pose(q=[0.5**0.5, 0.5**0.5, 0, 0])  # z of a lathe -> -y
+
+
+class BeatBlockHammer(Task):
+    """Grasp the hammer by its handle and touch the block's top with its face."""
+
+    def load(self, rng: np.random.Generator) -> None:
+        """See `Task`; the hammer stands on its face at RoboTwin's fixed place."""
+        while True:
+            x, y = rng.uniform(-0.25, 0.25), rng.uniform(-0.05, 0.15)
+            if abs(x) >= 0.05 and x * x + y * y >= 0.001:
+                break
+        yaw = float(rng.uniform(-0.5, 0.5))
+        half = 0.025
+        self.block = self.world.add(
+            'box',
+            (Box((half, half, half), RED),),
+            upright(float(x), float(y), self.world.table_z_m + half, yaw),
+            {'top': sapien.Pose([0, 0, half])},
+        )
+        self.hammer = self.world.add(
+            'hammer',
+            hammer_parts(),
+            sapien.Pose([0, -0.06, self.world.table_z_m + 0.041]),
+            {'handle': sapien.Pose(), 'face': sapien.Pose([0, 0.072, -0.04])},
+            mass_kg=0.1,
+        )
+
+    def success(self) -> bool:
+        """The face is above the block's top and hammer and block touch."""
+        offset = np.abs(self.hammer.position('face') - self.block.position('top'))
+        if offset[0] >= 0.02 or offset[1] >= 0.02:
+            return False
+        return any(True for _ in self.world.touch([self.hammer.body], self.block))
+
+    def expert(self, expert: Expert) -> None:
+        """Take the handle, carry the face above the block, strike."""
+        arm = self.side(self.block.pose.p[0])
+        top, handle = self.block.position('top'), self.hammer.position('handle')
+        above = Carry(self.hammer, 'face', top + [0, 0, 0.05])
+        strike = Carry(self.hammer, 'face', top - [0, 0, 0.006])
+        expert.gripper(arm, 0.45, steps=4)  # wide open, a finger would land on a near block
+        grasp = expert.approach(arm, handle, 0.08, closing=(1, 0, 0), then=(above, strike))
+        expert.reach(arm, grasp.before)
+        expert.line(arm, grasp.at)
+        expert.gripper(arm, 0.0)
+        expert.raise_by(arm, 0.07)
+        expert.reach(arm, expert.carry(arm, above))
+        expert.line(arm, expert.carry(arm, strike), speed=0.5)
+
+
+def hammer_parts() -> tuple:
+    """Return a hammer around its grasp point: iron head, face down, wooden handle along y."""
+    return (
+        Box((0.018, 0.018, 0.026), IRON, at=sapien.Pose([0, 0.072, -0.014]), density=7000.0),
+        cylinder(
+            0.010, 0.16, WOOD, at=sapien.Pose([0, 0.072, 0.0]) * HANDLE_ALONG_Y, density=600.0
+        ),
+    )

@@ -1,0 +1,366 @@
+import dataclasses
+import hashlib
+
+import pytest
+import torch
+
+from aim_policy.config import ConfigError
+from aim_policy.model.aim import AimModel
+from aim_policy.model.attention import Group, Place, Rule, attend, dense_mask, look, visibility
+from aim_policy.model.config import load_model_config
+from aim_policy.model.sampler import Sampler
+from aim_policy.model.text import HashedTextEncoder
+from aim_policy.model.tokenizer import LinearTokenizer
+from aim_policy.model.transformer import AimTransformer, Sample
+
+TEST = load_model_config('test')
+SIGMA = torch.tensor([[0.7]])
+
+
+def variant(**options):
+    return dataclasses.replace(TEST, **options)
+
+
+def network(config=TEST):
+    """A network whose zero-initialised parts are random too: every path carries gradient."""
+    torch.manual_seed(0)
+    transformer = AimTransformer(config)
+    for parameter in transformer.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return transformer
+
+
+def inputs(config=TEST, frames=2):
+    """Observed latents, text, noisy sample, joints; each wants a gradient."""
+    draw = torch.Generator().manual_seed(1)
+
+    def noise(*shape):
+        return torch.randn(*shape, generator=draw).requires_grad_()
+
+    canvas = config.rows, config.columns
+    future = (1, config.latent_channels, config.frames, *canvas)
+    sample = Sample(noise(*future), noise(*future), noise(1, config.steps, config.action_dim))
+    observed = noise(1, config.latent_channels, frames, *canvas)
+    text = noise(1, config.text_tokens, config.text_dim)
+    return observed, text, sample, noise(1, 2 * config.action_dim)
+
+
+def forward(transformer, observed, text, sample, joints, **options):
+    joints = joints if transformer.config.proprioception else None
+    return transformer(observed, text, sample, SIGMA, 0.5 * SIGMA, joints, **options)
+
+
+def gradient(output, source):
+    """Gradient of all numbers of an output, each weighted by itself; zeros where there is none."""
+    (value,) = torch.autograd.grad(
+        output.square().sum(), source, allow_unused=True, retain_graph=True
+    )
+    return torch.zeros_like(source) if value is None else value
+
+
+def place(group, frame, now):
+    frame = torch.tensor(frame)
+    return Place(group, frame, torch.tensor(now), torch.zeros(len(frame), 3))
+
+
+@pytest.mark.parametrize('dense', [True, False])
+def test_nothing_flows_against_the_intent(dense):
+    observed, text, sample, joints = inputs()
+    out = forward(network(), observed, text, sample, joints, dense=dense)
+    assert gradient(out.rgb, sample.value).abs().max() == 0
+    assert gradient(out.rgb, sample.action).abs().max() == 0
+    assert gradient(out.value, sample.action).abs().max() == 0
+    assert gradient(out.rgb, joints).abs().max() == 0
+    assert gradient(out.value, joints).abs().max() == 0
+
+
+def test_what_may_flow_does_flow():
+    observed, text, sample, joints = inputs()
+    out = forward(network(), observed, text, sample, joints)
+    sources = {
+        'rgb': (observed, text, sample.rgb),
+        'value': (observed, text, sample.rgb, sample.value),
+        'action': (observed, text, sample.rgb, sample.value, sample.action, joints),
+    }
+    for stream, tensors in sources.items():
+        for source in tensors:
+            assert gradient(getattr(out, stream), source).abs().max() > 0, stream
+
+
+def frozen_action(config):
+    """Velocities of a over m's frozen keys, with everything else still attached."""
+    observed, text, sample, joints = inputs(config)
+    transformer = network(config)
+    embed, read, current = transformer.embedding, transformer.read_text(text), observed[:, :, -1:]
+    _, past = transformer.run(transformer.past(observed, joints), read)
+    future = [
+        embed.rgb(sample.rgb, SIGMA, current, 1),
+        embed.value(sample.value, SIGMA, current, 1),
+    ]
+    _, (seen, intent) = transformer.run(future, read, past)
+    layers = tuple((key.detach(), value.detach()) for key, value in intent.layers)
+    intent = dataclasses.replace(intent, layers=layers)
+    segment = embed.actions(sample.action, SIGMA, 1)
+    (hidden,), _ = transformer.run([segment], read, [*past, seen, intent])
+    return transformer.velocity(segment, hidden), sample, text
+
+
+def test_frozen_intent_is_the_only_way_from_the_future_to_action():
+    action, sample, _ = frozen_action(TEST)
+    assert gradient(action, sample.rgb).abs().max() == 0
+    assert gradient(action, sample.value).abs().max() == 0
+
+
+def test_frozen_intent_is_the_only_way_from_text_to_action_unless_o_reads_it():
+    action, _, text = frozen_action(variant(text_to_observation=False))
+    assert gradient(action, text).abs().max() == 0
+    action, _, text = frozen_action(TEST)
+    assert gradient(action, text).abs().max() > 0
+
+
+def test_without_a_the_rest_is_bit_identical():
+    transformer, (observed, text, sample, joints) = network(), inputs()
+    whole = forward(transformer, observed, text, sample, joints)
+    embed, current = transformer.embedding, observed[:, :, -1:]
+    segments = [
+        *transformer.past(observed, joints),
+        embed.rgb(sample.rgb, SIGMA, current, 1),
+        embed.value(sample.value, SIGMA, current, 1),
+    ]
+    hidden, _ = transformer.run(segments, transformer.read_text(text))
+    assert torch.equal(transformer.velocity(segments[-2], hidden[-2]), whole.rgb)
+    assert torch.equal(transformer.velocity(segments[-1], hidden[-1]), whole.value)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {},
+        {'proprioception': False},
+        {'history_to_action': True},
+        {'own_value_weights': False, 'text_to_value': True},
+        {'align_current': False, 'coordinate_features': False},
+    ],
+    ids=str,
+)
+def test_dense_equals_what_leaves_unseen_keys_out(options):
+    config = variant(**options)
+    transformer, data = network(config), inputs(config)
+    dense = forward(transformer, *data, dense=True)
+    sparse = forward(transformer, *data)
+    for stream in ('rgb', 'value', 'action'):
+        difference = getattr(dense, stream) - getattr(sparse, stream)
+        assert difference.abs().max() <= 1e-5 * getattr(dense, stream).abs().max()
+
+
+def test_split_sampling_equals_the_dense_forward():
+    """One step of x, m and then of a, over keys that were left behind, against one dense pass."""
+    transformer, (observed, text, _, joints) = network(), inputs()
+    sampling = dataclasses.replace(
+        TEST.sampling, video_steps=1, action_steps=1, extra_freeze_pass=False
+    )
+    sampler, one = Sampler(transformer, sampling), torch.ones(1, 1)
+    with torch.no_grad():
+        context = sampler.append(observed, text, joints)
+        generator = torch.Generator().manual_seed(5)
+        intent = sampler.imagine(context, generator)
+        action = sampler.act(context, intent, generator)
+        generator.manual_seed(5)
+        video = torch.Size([1, TEST.latent_channels, TEST.frames, TEST.rows, TEST.columns])
+        shapes = [video, video, (1, TEST.steps, TEST.action_dim)]
+        noisy = Sample(*(torch.randn(shape, generator=generator) for shape in shapes))
+        dense = transformer(observed, text, noisy, one, one, joints, dense=True)
+    pairs = [
+        (intent.rgb, noisy.rgb - dense.rgb),
+        (intent.value, noisy.value - dense.value),
+        (action, noisy.action - dense.action),
+    ]
+    for split, expected in pairs:
+        assert (split - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_extra_freeze_pass_reads_m_at_the_end():
+    transformer, (observed, text, _, joints) = network(), inputs()
+    keys = []
+    for extra in (False, True):
+        sampling = dataclasses.replace(TEST.sampling, extra_freeze_pass=extra)
+        sampler = Sampler(transformer, sampling)
+        with torch.no_grad():
+            context = sampler.append(observed, text, joints)
+            intent = sampler.imagine(context, torch.Generator().manual_seed(5))
+        keys.append((intent.value, intent.memory.layers[0][0]))
+    assert torch.equal(keys[0][0], keys[1][0])
+    assert not torch.equal(keys[0][1], keys[1][1])
+
+
+def test_rgb_can_be_left_out():
+    transformer, (observed, text, _, joints) = network(), inputs()
+    sampler = Sampler(transformer, dataclasses.replace(TEST.sampling, imagine_rgb=False))
+    with torch.no_grad():
+        context = sampler.append(observed, text, joints)
+        intent = sampler.imagine(context, torch.Generator().manual_seed(5))
+    assert intent.rgb is None
+    assert intent.value.shape[2] == TEST.frames
+
+
+def test_order_of_remembered_segments_does_not_matter():
+    transformer, (observed, text, sample, _) = network(), inputs()
+    config, read = TEST, transformer.read_text(text)
+    embed, first = transformer.embedding, sample.action[:, : config.steps_per_frame]
+    segments = [embed.observed(observed), embed.executed(first, 0)]
+    _, memory = transformer.run(segments, read)
+    action = embed.actions(sample.action, SIGMA, 1)
+    results = [transformer.run([action], read, m)[0][0] for m in (memory, memory[::-1])]
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
+
+
+def test_table_entry_by_entry():
+    """Current frame 2; a chunk planned at 0 (frame 1) and one at 1 (frame 2) were executed."""
+    keys = {
+        'past o': place(Group.OBSERVED, [0, 1], [0, 1]),
+        'o_t': place(Group.OBSERVED, [2], [2]),
+        'later o': place(Group.OBSERVED, [3], [3]),
+        'executed': place(Group.EXECUTED, [1, 2], [0, 1]),
+        'proprio': place(Group.PROPRIO, [2], [2]),
+        'x': place(Group.RGB, [3, 4], [2, 2]),
+        'm': place(Group.VALUE, [3, 4], [2, 2]),
+        'a': place(Group.ACTION, [3, 4], [2, 2]),
+        'x of another chunk': place(Group.RGB, [3], [1]),
+        'm of another chunk': place(Group.VALUE, [3], [1]),
+        'a of another chunk': place(Group.ACTION, [3], [1]),
+    }
+    seen_by = {
+        'o_t': {'past o', 'o_t', 'executed'},
+        'x': {'past o', 'o_t', 'executed', 'x'},
+        'm': {'past o', 'o_t', 'x', 'm'},
+        'a': {'o_t', 'executed', 'proprio', 'm', 'a'},
+        'proprio': {'o_t', 'executed', 'proprio'},
+    }
+    for query, expected in seen_by.items():
+        masks = {k: dense_mask(visibility(), [keys[query]], [key]) for k, key in keys.items()}
+        assert {k for k, mask in masks.items() if mask.all()} == expected
+        assert {k for k, mask in masks.items() if mask.any()} == expected
+
+
+def test_executed_actions_see_only_the_frame_they_were_planned_at():
+    executed = place(Group.EXECUTED, [1, 1, 2], [0, 0, 1])
+    observed = place(Group.OBSERVED, [0, 1, 2], [0, 1, 2])
+    to_observed = dense_mask(visibility(), [executed], [observed])
+    assert to_observed.tolist() == [[True, False, False]] * 2 + [[False, True, False]]
+    among = dense_mask(visibility(), [executed], [executed])
+    assert among.tolist() == [[True, True, False]] * 2 + [[True] * 3]
+    from_observed = dense_mask(visibility(), [observed], [executed])
+    assert from_observed.tolist() == [[False] * 3, [True, True, False], [True] * 3]
+
+
+def test_history_option_changes_one_entry_of_the_table():
+    changed = visibility(history_to_action=True) != visibility()
+    assert changed.nonzero().tolist() == [[Group.ACTION, Group.OBSERVED]]
+    assert visibility(history_to_action=True)[Group.ACTION, Group.OBSERVED] == Rule.PAST
+
+
+def test_unseen_keys_are_left_out_and_the_result_is_that_of_the_mask():
+    query = place(Group.ACTION, [3, 3], [2, 2])
+    keys = [place(Group.OBSERVED, [1, 2], [1, 2]), place(Group.RGB, [3], [2])]
+    sight = look(visibility(), query, keys)
+    assert sight.segments == (0,)
+    q = torch.randn(1, 2, 2, 6)
+    pairs = [(torch.randn(1, 2, n, 6), torch.randn(1, 2, n, 6)) for n in (2, 1)]
+    dense = attend(q, pairs, look(visibility(), query, keys, dense=True))
+    torch.testing.assert_close(attend(q, pairs, sight), dense)
+    torch.testing.assert_close(dense, pairs[0][1][:, :, 1:].expand_as(dense))
+
+
+def test_one_noise_level_per_frame_equals_one_for_all_when_they_agree():
+    transformer, (observed, text, sample, joints) = network(), inputs()
+    one = transformer(observed, text, sample, SIGMA, SIGMA, joints)
+    each = SIGMA.expand(1, TEST.frames)
+    per_frame = transformer(observed, text, sample, each, each, joints)
+    torch.testing.assert_close(per_frame.action, one.action)
+    torch.testing.assert_close(per_frame.value, one.value)
+
+
+def test_larger_patches_cover_the_same_canvas():
+    views = tuple(
+        dataclasses.replace(
+            v, height=2 * v.height, width=2 * v.width, row=2 * v.row, column=2 * v.column
+        )
+        for v in TEST.views
+    )
+    config = variant(views=views, patch=2)
+    out = forward(network(config), *inputs(config))
+    assert out.rgb.shape == (1, config.latent_channels, config.frames, 18, 16)
+
+
+def test_untrained_streams_predict_no_motion():
+    transformer = AimModel.random(TEST, 0).transformer
+    out = forward(transformer, *inputs())
+    assert max(v.abs().max() for v in (out.rgb, out.value, out.action)) == 0
+
+
+def test_random_weights_depend_on_the_seed_only():
+    torch.manual_seed(3)
+    first = AimModel.random(TEST, 7)
+    after = torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(after, torch.rand(1))
+    for a, b in zip(first.parameters(), AimModel.random(TEST, 7).parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_shipped_configs_build():
+    config = load_model_config('aim_tiny')
+    model = AimModel.random(config, 0)
+    assert 4 * sum(p.numel() for p in model.parameters()) < 40e6
+    assert (config.rows, config.columns) == (9, 8)
+
+
+def test_tokenizer_is_orthonormal_and_keeps_smooth_pictures():
+    tokenizer = LinearTokenizer(8, 24)
+    torch.testing.assert_close(tokenizer.basis @ tokenizer.basis.T, torch.eye(24))
+    ramp = torch.linspace(-1, 1, 32)
+    frame = torch.stack(
+        [ramp.expand(24, 32), ramp[:24, None].expand(24, 32), -ramp.expand(24, 32)]
+    )
+    frames = frame.expand(1, 2, 3, 24, 32)
+    latents = tokenizer.encode(frames)
+    assert latents.shape == (1, 24, 2, 3, 4)
+    assert (tokenizer.decode(latents) - frames).abs().max() < 0.05
+
+
+def test_tokenizer_encodes_a_clip_in_pieces_as_whole():
+    tokenizer, frames = LinearTokenizer(8, 24), torch.rand(1, 4, 3, 16, 16)
+    pieces = [tokenizer.encode(frames[:, i : i + 1]) for i in range(4)]
+    torch.testing.assert_close(torch.cat(pieces, dim=2), tokenizer.encode(frames))
+
+
+def test_maps_keep_their_peak_and_black_is_zero():
+    tokenizer = LinearTokenizer(8, 24)
+    rows, columns = torch.meshgrid(torch.arange(48), torch.arange(64), indexing='ij')
+    heat = torch.exp(-((rows - 21) ** 2 + (columns - 37) ** 2) / 18.0)[None, None]
+    decoded = tokenizer.decode_maps(tokenizer.encode_maps(heat))
+    row, column = divmod(decoded.argmax().item(), 64)
+    assert abs(row - 21) <= 1
+    assert abs(column - 37) <= 1
+    assert tokenizer.encode_maps(torch.zeros_like(heat)).abs().max() < 1e-5
+
+
+def test_text_vectors_are_the_same_everywhere():
+    """Pinned to bytes of the hash: a trained model meets them again on other machines."""
+    vectors = HashedTextEncoder(4, 3).encode('Press')
+    halves = [hashlib.shake_256(gram).digest(4) for gram in (b'press', b' press')]
+    expected = [(a - 127.5 + b - 127.5) / 73.9 / 2**0.5 for a, b in zip(*halves, strict=True)]
+    torch.testing.assert_close(vectors[0], torch.tensor(expected))
+    assert vectors[1:].abs().max() == 0
+
+
+def test_word_order_matters_case_and_stops_do_not():
+    encoder = HashedTextEncoder(32, 8)
+    said = encoder.encode('Red on blue.')
+    assert torch.equal(said, encoder.encode('red on  BLUE'))
+    assert not torch.equal(said[2], encoder.encode('on red blue')[2])
+
+
+def test_empty_text_is_refused():
+    with pytest.raises(ConfigError, match='instruction is " ... ", expected at least one word'):
+        HashedTextEncoder(32, 8).encode(' ... ')

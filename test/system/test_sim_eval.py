@@ -1,0 +1,112 @@
+"""`ros2 launch aim_ros sim_eval.launch.py` as a person starts it."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from trajectory_msgs.msg import JointTrajectory
+
+pytestmark = pytest.mark.ros
+
+
+def read_results(folder):
+    (path,) = folder.glob('*/results.json')
+    return json.loads(path.read_text())
+
+
+@pytest.mark.sapien
+def test_expert_on_builtin_over_topics(sim_eval, tmp_path):
+    """SAPIEN pictures and physics, rendered on whatever this machine has."""
+    launched = sim_eval(policy='expert', task='beat_block_hammer', episodes=2)
+    assert launched.wait(180) == 0, launched.output
+    assert '[2/2] beat_block_hammer seed 100001: success' in launched.output
+    results = read_results(tmp_path)
+    assert results['summary'][0]['successes'] == 2
+    assert f'results: {tmp_path}' in launched.output
+
+
+def test_progress_table_and_results_of_a_run(sim_eval, tmp_path):
+    launched = sim_eval(backend='fake', policy='expert', task='all', episodes=2, seed=3)
+    assert launched.wait() == 0, launched.output
+    assert '[4/4] click_bell seed 400001: success' in launched.output
+    assert '2/2   100%' in launched.output
+    results = read_results(tmp_path)
+    assert [episode['seed'] for episode in results['episodes'][:2]] == [400_000, 400_001]
+    assert results['versions']['numpy']
+    assert launched.members() == {}
+
+
+@pytest.mark.parametrize(
+    ('argument', 'message'),
+    [
+        ({'task': 'clik_bell'}, 'unknown task "clik_bell" (did you mean "click_bell"?); known: all'),
+        ({'backend': 'fakes'}, 'unknown backend "fakes" (did you mean "fake"?); known: builtin'),
+        ({'policy': 'experts'}, 'unknown policy "experts" (did you mean "expert"?); known: aim'),
+        ({'execution': 'lock'}, 'unknown execution "lock" (did you mean "lockstep"?)'),
+        ({'episodes': 'ten'}, 'episodes is "ten", expected a whole number'),
+        ({'taks': 'click_bell'}, 'unknown launch argument "taks" (did you mean "task"?)'),
+        ({'params_file': 'none.yaml'}, 'params_file is "none.yaml", no such file'),
+    ],
+)
+def test_a_mistake_in_an_argument_is_one_line(sim_eval, argument, message):
+    launched = sim_eval(**argument)
+    assert launched.wait(30) != 0
+    assert message in launched.output
+    assert 'Traceback' not in launched.output
+    assert len([line for line in launched.output.splitlines() if '[ERROR]' in line]) == 1
+
+
+def test_show_args_explains_every_argument(start):
+    launched = start('ros2', 'launch', 'aim_ros', 'sim_eval.launch.py', '--show-args')
+    assert launched.wait(30) == 0
+    for name in ('task', 'setting', 'episodes', 'seed', 'policy', 'backend', 'execution', 'rviz'):
+        assert f"'{name}':" in launched.output
+    assert 'no description given' not in launched.output
+    assert "['beat_block_hammer', 'click_bell', 'all']" in launched.output
+
+
+@pytest.mark.parametrize('victim', ['bridge_node', 'policy_node', 'evaluator_node'])
+def test_killing_a_node_ends_the_launch(sim_eval, tmp_path, victim):
+    launched = sim_eval(backend='fake', policy='hold', episodes=50)
+    launched.wait_for('[1/50]')
+    (pid,) = [p for p, line in launched.members().items() if f'/{victim}' in line]
+    os.kill(pid, signal.SIGKILL)
+    begin_s = time.monotonic()
+    assert launched.wait(10) != 0
+    assert time.monotonic() - begin_s < 5
+    assert launched.members() == {}
+    assert read_results(tmp_path)['episodes']
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_every_node(sim_eval, number):
+    launched = sim_eval(backend='fake', policy='hold', episodes=50)
+    launched.wait_for('waiting for ~/run')
+    launched.process.send_signal(number)
+    launched.wait(10)
+    end = time.monotonic() + 5
+    while launched.members() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert launched.members() == {}
+
+
+def test_same_seed_same_commands_over_topics(sim_eval, listener, robot):
+    """Lockstep promises that a run depends neither on the machine nor on the transport."""
+    topics = [f'/{arm.controller}/joint_trajectory' for arm in robot.arms]
+    runs = []
+    for _ in range(2):
+        for topic in topics:
+            listener.received.setdefault(topic, []).clear()
+            if not runs:
+                listener.listen(JointTrajectory, topic, 1000)
+        launched = sim_eval(backend='fake', policy='aim', episodes=1, seed=1)
+        assert launched.wait(120) == 0, launched.output
+        runs.append([[commands(m) for m in listener.received[topic]] for topic in topics])
+    assert len(runs[0][0]) > 3
+    assert runs[0] == runs[1]
+
+
+def commands(message):
+    return [tuple(point.positions) for point in message.points]
