@@ -1,5 +1,4 @@
-"""For pip install where there is no ROS: the model, the simulator and the ROS-free part of
-aim_ros.
+"""For pip install where there is no ROS: everything that needs no generated messages.
 
 With ROS 2, colcon builds the package through CMakeLists.txt and leaves this file alone.
 """

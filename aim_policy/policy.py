@@ -62,7 +62,8 @@ class AimPolicy:
     ) -> AimPolicy:
         """Return a policy with untrained weights: it trembles, safely."""
         model = AimModel.random(config, seed)
-        return cls(robot, config, model, device=device, weights='random weights')
+        weights = 'random weights: expect no success'
+        return cls(robot, config, model, device=device, weights=weights)
 
     def reset(self, instruction: str, seed: int) -> None:
         """Start an episode; all randomness of it comes from `seed`."""

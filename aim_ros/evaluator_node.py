@@ -22,10 +22,8 @@ from aim_ros.results import EpisodeResult, ResultWriter, table
 from aim_ros.ros_util import LATCHED, RELIABLE, option, parameters, run_node
 from aim_ros.srv import ResetEpisode
 from aim_ros.video import EpisodeVideo
-from sim_bridge.backend import check_setting
+from sim_bridge.backend import FIRST_EVALUATION_SEED, check_setting, wording_of
 from sim_bridge.tasks import TASKS, task_entry
-
-FIRST_EVALUATION_SEED = 100_000  # RoboTwin's rule: training seeds lie below
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class EvaluatorParameters:
     setting: str = option('easy', 'difficulty of the scenes')
     episodes: int = option(3, 'episodes per task')
     seed: int = option(0, 'episodes use scene seeds from 100000 x (1 + seed) upwards')
+    instruction: str = option('auto', 'wording: seen, unseen, or auto (unseen if hard)')
     policy: str = option('aim', 'name of the policy, for the results')
     policy_node: str = option('policy', 'node whose ~/run action is evaluated')
     robot: str = option('aloha_agilex', 'YAML under config/robot, or a path')
@@ -55,6 +54,7 @@ class EvaluatorNode(Node):
         for task in self._tasks:
             task_entry(task)
         check_setting(config.setting)
+        wording_of(config.setting, config.instruction)
         if config.episodes < 1:
             raise ConfigError(f'episodes is {config.episodes}, expected at least 1')
         self._status: EpisodeStatus | None = None
@@ -108,6 +108,7 @@ class EvaluatorNode(Node):
         begin_s = time.monotonic()
         self._latencies_ms.clear()
         request = ResetEpisode.Request(task=task, setting=self._config.setting, seed=seed)
+        request.wording = self._config.instruction
         scene = self._await(self._reset.call_async(request))
         if not scene.success:
             raise ConfigError(scene.message)

@@ -12,13 +12,13 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
+from aim_policy.overlay import overlay
 from aim_policy.registry import make_policy
 from aim_policy.robot import load_robot
 from aim_ros import convert
 from aim_ros.action import RunPolicy
 from aim_ros.msg import ActionChunk, PolicyStatus
 from aim_ros.observer import Observer, ObserverConfig
-from aim_ros.overlay import overlay
 from aim_ros.policy_loop import ChunkRejected, PolicyLoop, Sent
 from aim_ros.ros_util import LATCHED, RELIABLE, SENSOR_IN, option, parameters, run_node
 from aim_ros.run_server import Run, RunServer
@@ -116,20 +116,20 @@ class PolicyNode(Node):
     def _serve(self, run: Run) -> None:
         self._loop.start(run.goal.instruction, run.goal.seed, run.not_before_ns)
         limit_ns, begin_ns = convert.to_ns(run.goal.max_duration), self._now_ns()
-        rejected_in_a_row = 0
+        refused_in_a_row = 0
         while rclpy.ok() and not run.stop.wait(DATA_WAIT_S):
             try:
                 result = self._loop.poll(self._now_ns)
-            except ChunkRejected as error:
+            except (ChunkRejected, ValueError) as error:  # ValueError: what the policy cannot use
                 run.rejected_chunks += 1
-                rejected_in_a_row += 1
-                self.get_logger().error(f'chunk rejected: {error.reason}')
-                if rejected_in_a_row >= self._config.max_rejected_chunks:
-                    self._publish_status(run, PolicyStatus.ERROR, error.reason)
-                    return run.finish(RunPolicy.Result.ABORTED, error.reason)
+                refused_in_a_row += 1
+                self.get_logger().error(f'no motion: {error}')
+                if refused_in_a_row >= self._config.max_rejected_chunks:
+                    self._publish_status(run, PolicyStatus.ERROR, str(error))
+                    return run.finish(RunPolicy.Result.ABORTED, str(error))
                 continue
             if isinstance(result, Sent):
-                rejected_in_a_row = 0
+                refused_in_a_row = 0
                 self._publish(run, result)
             elif result.reason and result.reason != run.state:
                 run.state = result.reason

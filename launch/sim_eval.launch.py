@@ -19,7 +19,7 @@ from aim_policy.config import ConfigError, unknown_name
 from aim_policy.registry import POLICIES
 from aim_ros.installation import has_executable
 from launch import LaunchContext, LaunchDescription
-from sim_bridge.backend import BACKENDS, SETTINGS
+from sim_bridge.backend import BACKENDS, SETTINGS, WORDINGS
 from sim_bridge.runner import EXECUTIONS
 from sim_bridge.tasks import TASKS
 
@@ -32,6 +32,7 @@ ARGUMENTS = (  # name, default, choices, description
     ('setting', 'easy', SETTINGS, 'difficulty of the scenes'),
     ('episodes', '3', None, 'episodes per task'),
     ('seed', '0', None, 'scene seeds start at 100000 x (1 + seed)'),
+    ('instruction', 'auto', WORDINGS, 'wording; auto: unseen in hard scenes, seen in others'),
     ('policy', 'aim', (*POLICIES, 'expert'), 'who drives; expert is scripted and sees the scene'),
     ('checkpoint', '', None, 'folder of a checkpoint for policy:=aim; empty: the shipped one'),
     ('backend', 'builtin', tuple(BACKENDS), 'simulator'),
@@ -110,6 +111,7 @@ def make_nodes(context: LaunchContext) -> list:
         setting=value['setting'],
         episodes=int(value['episodes']),
         seed=int(value['seed']),
+        instruction=value['instruction'],
         policy=value['policy'],
         policy_node='expert' if expert else 'policy',
         record=value['record'] == 'true',

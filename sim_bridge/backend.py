@@ -28,6 +28,12 @@ class ExpertFailed(Exception):
     """The expert cannot do this scene; says what could not be reached."""
 
 
+FIRST_EVALUATION_SEED = 100_000
+"""RoboTwin's rule: scenes with seeds below are for training, the others for evaluation."""
+WORDINGS = ('auto', 'seen', 'unseen')
+"""Instructions as in training, new ones, or whichever fits the setting."""
+
+
 @dataclass(frozen=True)
 class Episode:
     """A scene that is ready to start.
@@ -65,11 +71,17 @@ class SimBackend(Protocol):
 
     robot: RobotSpec
 
-    def reset(self, task: str, seed: int, setting: str) -> Episode:
+    def reset(self, task: str, seed: int, setting: str, wording: str = 'auto') -> Episode:
         """Build the scene that `task`, `seed` and `setting` name; the same names, the same scene.
 
+        Args:
+            task: a name in `sim_bridge.tasks.TASKS`.
+            seed: from 0 for training, from 100 000 for evaluation.
+            setting: a name in `SETTINGS`.
+            wording: which instructions, see `WORDINGS`.
+
         Raises:
-            ConfigError: unknown task or setting.
+            ConfigError: unknown task, setting or wording.
         """
 
     def step(self, positions: Vector, velocities: Vector) -> None:
@@ -134,6 +146,19 @@ def ramp(robot: RobotSpec, start: Vector, end: Vector) -> tuple[Vector, Vector]:
     part = np.arange(1, robot.substeps + 1)[:, None] / robot.substeps
     velocity = (last - first) / robot.dt_s
     return first + (last - first) * part, np.tile(velocity, (robot.substeps, 1))
+
+
+def wording_of(setting: str, wording: str) -> str:
+    """Return 'seen' or 'unseen'; 'auto' is unseen where scenes are hard, as in RoboTwin.
+
+    Raises:
+        ConfigError: unknown wording.
+    """
+    if wording not in WORDINGS:
+        raise unknown_name('wording', wording, WORDINGS)
+    if wording == 'auto':
+        return 'unseen' if setting == 'hard' else 'seen'
+    return wording
 
 
 def check_targets(positions: Vector, velocities: Vector, joints: int) -> None:

@@ -66,7 +66,12 @@ def rate_over_ros(backend: str) -> float:
     """Return steps per second of an evaluation that holds still."""
     with tempfile.TemporaryDirectory() as folder:
         command = ['ros2', 'launch', 'aim_ros', 'sim_eval.launch.py', 'policy:=hold']
-        command += [f'task:={TASK}', f'backend:={backend}', 'episodes:=1', f'results_dir:={folder}']
+        command += [
+            f'task:={TASK}',
+            f'backend:={backend}',
+            'episodes:=1',
+            f'results_dir:={folder}',
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         (path,) = Path(folder).glob('*/results.json')
         episode = json.loads(path.read_text())['episodes'][0]

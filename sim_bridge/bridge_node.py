@@ -111,7 +111,9 @@ class BridgeNode(Node):
         return response
 
     def _reset(self, request: ResetEpisode.Request, loop: SimLoop) -> tuple[Episode, int]:
-        episode = loop.reset(request.task, request.seed, request.setting)
+        episode = loop.reset(
+            request.task, request.seed, request.setting, request.wording or 'auto'
+        )
         self._detail = ''
         self._instruction.publish(String(data=episode.instruction))
         self._runner.publish_now()

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 
 from aim_policy.interface import Image, Vector
 from aim_policy.robot import RobotSpec
-from sim_bridge.backend import Episode, ExpertFailed, SimState, check_setting, check_targets, ramp
-from sim_bridge.expert import Expert
+from sim_bridge.backend import (
+    Episode,
+    ExpertFailed,
+    SimState,
+    check_setting,
+    check_targets,
+    ramp,
+    wording_of,
+)
+from sim_bridge.expert import Expert, Habits
+from sim_bridge.language import instructions
 from sim_bridge.tasks import task_class, task_entry
 from sim_bridge.tasks.base import Task
 from sim_bridge.world import World
@@ -23,39 +33,50 @@ def random_stream(seed: int, name: str) -> np.random.Generator:
 
 
 class BuiltinBackend:
-    """See `sim_bridge.backend.SimBackend`."""
+    """See `sim_bridge.backend.SimBackend`.
+
+    Attributes:
+        world: the scene at hand.
+        task: the task in it, None before the first reset.
+        episode: what `reset` returned last.
+    """
 
     def __init__(self, robot: RobotSpec) -> None:
         self.robot = robot
-        self._world = World(robot)  # fails here, not at the first reset, where nothing can render
-        self._task: Task | None = None
+        self.world = World(robot)  # fails here, not at the first reset, where nothing can render
+        self.task: Task | None = None
+        self.episode: Episode | None = None
         self._success = False
 
-    def reset(self, task: str, seed: int, setting: str) -> Episode:
+    def reset(self, task: str, seed: int, setting: str, wording: str = 'auto') -> Episode:
         """See `SimBackend`."""
         entry = task_entry(task)
         check_setting(setting)
-        self._world = World(self.robot)
-        self._task = task_class(task)(self._world)
-        self._task.load(random_stream(seed, task))
-        self._world.settle(SETTLE_STEPS)
+        split = wording_of(setting, wording)
+        self.world = World(self.robot)
+        self.task = task_class(task)(self.world)
+        self.task.load(random_stream(seed, task))
+        self.world.settle(SETTLE_STEPS)
         self._success = False
-        return Episode(task, setting, seed, entry.instruction, entry.step_limit)
+        words, rng = self.task.words(), random_stream(seed, f'language {split}')
+        (instruction,) = instructions(task, words, split, rng, 1)
+        self.episode = Episode(task, setting, seed, instruction, entry.step_limit)
+        return self.episode
 
     def step(self, positions: Vector, velocities: Vector) -> None:
         """See `SimBackend`."""
         check_targets(positions, velocities, len(self.robot.joint_names))
         for position, velocity in zip(positions, velocities, strict=True):
-            self._world.step(position, velocity)
-            self._success = self._success or (self._task is not None and self._task.success())
+            self.world.step(position, velocity)
+            self._success = self._success or (self.task is not None and self.task.success())
 
     def render(self) -> dict[str, Image]:
         """See `SimBackend`."""
-        return self._world.render()
+        return self.world.render()
 
     def state(self) -> SimState:
         """See `SimBackend`."""
-        return self._world.model.state()
+        return self.world.model.state()
 
     def success(self) -> bool:
         """See `SimBackend`."""
@@ -63,15 +84,25 @@ class BuiltinBackend:
 
     def close(self) -> None:
         """See `SimBackend`."""
-        self._task = None
+        self.task = None
 
-    def demonstrate(self) -> Vector:
-        """See `SimBackend`."""
-        if self._task is None:
+    def demonstrate(
+        self, habits: Habits | None = None, after_step: Callable[[], None] = lambda: None
+    ) -> Vector:
+        """See `SimBackend`.
+
+        Args:
+            habits: what makes demonstrations differ; none by default.
+            after_step: called after every policy step.
+        """
+        if self.task is None or self.episode is None:
             raise ExpertFailed('no episode: reset() comes first')
-        expert = Expert(self._world, self._play)
-        self._task.expert(expert)
-        return np.array(expert.actions)
 
-    def _play(self, action: Vector) -> None:
-        self.step(*ramp(self.robot, self._world.command, action))
+        def play(action: Vector) -> None:
+            self.step(*ramp(self.robot, self.world.command, action))
+            after_step()
+
+        rng = random_stream(self.episode.seed, 'habits')
+        expert = Expert(self.world, play, habits, rng)
+        self.task.expert(expert)
+        return np.array(expert.actions)

@@ -1,4 +1,4 @@
-"""Scripted experts' vocabulary: approach, reach, line, grip, carry; on IK and toppra.
+"""Scripted experts: find reachable poses, move arms in lock step, pick, place and press.
 
 Each motion is planned from where the joints were last told to be, timed by toppra and cut into
 policy steps. What comes out is a list of action vectors, one per policy step, that any controller
@@ -7,29 +7,48 @@ can replay.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import sapien
-import toppra
-from toppra.algorithm import TOPPRA
-from toppra.constraint import JointAccelerationConstraint, JointVelocityConstraint
 
 from aim_policy.interface import Vector
 from sim_bridge.backend import ExpertFailed
+from sim_bridge.motion import (
+    between,
+    duration_s,
+    gripper_rotation,
+    headings,
+    time_path,
+    to_pose,
+    turned,
+)
 from sim_bridge.objects import Thing
 from sim_bridge.world import World
 
 TIP_AHEAD_M = 0.0175  # finger tips lie this far ahead of the TCP
-TILTS_DEG = (90.0, 78.0, 67.0, 56.0, 45.0, 33.0, 20.0)
+STEEP_DEG = (90.0, 78.0, 67.0, 56.0, 45.0, 33.0, 20.0)
 YAWS = (0.0, 0.2, -0.2, 0.4, -0.4, 0.7, -0.7, 1.0, -1.0)
-SPEED_RAD_S, ACCELERATION_RAD_S2 = 2.5, 12.0
+SPEED_RAD_S = 2.5
 LINE_POINTS = 5
 GRIP_STEPS = 8
+MISS_M = 0.035
 
-logging.getLogger('toppra').setLevel(logging.ERROR)
+Goals = Mapping[str, sapien.Pose]
+
+
+@dataclass(frozen=True)
+class Habits:
+    """What makes demonstrations differ, so that a policy also learns to recover.
+
+    Attributes:
+        noise_m: spread (Gaussian, each axis) of the points before a pick; half before a place.
+        second_attempt: share of picks that first miss and of places that first let go too late.
+    """
+
+    noise_m: float = 0.0
+    second_attempt: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -42,11 +61,19 @@ class Approach:
 
 @dataclass(frozen=True)
 class Carry:
-    """A wish: the named point of a thing at a world position, float64[3]."""
+    """A wish: the named point of a thing at a world position, float64[3].
+
+    Attributes:
+        rotation: wanted orientation (wxyz) of that point, up to a turn about the vertical; None
+            keeps the one it has.
+        yaws: turns about the vertical (rad) that are as good, best first.
+    """
 
     thing: Thing
     point: str
     target: Vector
+    rotation: Vector | None = None
+    yaws: Sequence[float] = YAWS
 
 
 class Expert:
@@ -56,14 +83,22 @@ class Expert:
         actions: list of float64[A], one per policy step.
     """
 
-    def __init__(self, world: World, play: Callable[[Vector], None]) -> None:
+    def __init__(
+        self,
+        world: World,
+        play: Callable[[Vector], None],
+        habits: Habits | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> None:
         """Drive `world` through `play`, which executes one action vector for one policy step."""
         self.world = world
         self.robot = world.robot
         self.actions: list[Vector] = []
         self._play = play
+        self._habits = habits or Habits()
+        self._rng = rng or np.random.default_rng(0)
 
-    # -- where to ----------------------------------------------------------------------------
+    # Where to
 
     def approach(
         self,
@@ -71,37 +106,44 @@ class Expert:
         point: Vector,
         distance_m: float,
         tip: bool = False,
-        closing: Sequence[float] | None = None,
+        closings: Sequence[Vector] | None = None,
+        tilts_deg: Sequence[float] = STEEP_DEG,
         then: Sequence[Carry] = (),
     ) -> Approach:
-        """Find a reachable way to come to a point, steepest first.
+        """Find a reachable way to come to a point.
 
         Args:
             arm: arm name.
             point: float64[3], world.
             distance_m: how far before it to start.
             tip: bring the finger tips there instead of the TCP.
-            closing: direction in which the fingers shall close; None leaves it radial to the base.
+            closings: horizontal directions in which the fingers may close; None: any.
+            tilts_deg: angles below the horizontal, best first.
             then: where what is grasped must be carried to afterwards.
 
         Raises:
             ExpertFailed: no direction is reachable.
         """
-        for rotation in self._directions(arm, point, closing):
-            forward = rotation[:, 0]
-            at = np.asarray(point) - (TIP_AHEAD_M if tip else 0.0) * forward
-            poses = [_pose(rotation, at - back * forward) for back in (distance_m, 0.0)]
-            if self._reachable(arm, poses) and all(
-                self._carried(arm, poses[1], carry) is not None for carry in then
-            ):
-                return Approach(*poses)
+        yaws = headings(self.radial(arm, point), closings, YAWS)
+        for tilt in np.deg2rad(tilts_deg):
+            for yaw in yaws:
+                rotation = gripper_rotation(yaw, tilt)
+                forward = rotation[:, 0]
+                at = np.asarray(point) - (TIP_AHEAD_M if tip else 0.0) * forward
+                found = Approach(
+                    to_pose(rotation, at - distance_m * forward), to_pose(rotation, at)
+                )
+                if self._reachable(arm, [found.before, found.at]) and all(
+                    self._carried(arm, found.at, carry) for carry in then
+                ):
+                    return found
         raise ExpertFailed(f'{arm} arm reaches no approach to {np.round(point, 3).tolist()}')
 
     def carry(self, arm: str, carry: Carry) -> sapien.Pose:
-        """Return the TCP pose that brings a held thing's point to a place, kept upright.
+        """Return the TCP pose that brings a held thing's point to a place.
 
         Raises:
-            ExpertFailed: not reachable at any turn about the vertical.
+            ExpertFailed: not reachable at any of the turns.
         """
         goal = self._carried(arm, self.world.model.tcp(arm), carry)
         if goal is None:
@@ -111,27 +153,18 @@ class Expert:
     def _carried(self, arm: str, tcp: sapien.Pose, carry: Carry) -> sapien.Pose | None:
         now = carry.thing.point(carry.point)
         held = tcp.inv() * now
-        for yaw in YAWS:
-            turn = sapien.Pose(q=[np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)])
-            goal = sapien.Pose(carry.target, (turn * now).q) * held.inv()
+        wanted = now if carry.rotation is None else sapien.Pose(q=carry.rotation)
+        for yaw in carry.yaws:
+            goal = sapien.Pose(carry.target, (turned(yaw) * wanted).q) * held.inv()
             if self._reachable(arm, [goal]):
                 return goal
         return None
 
-    def _directions(
-        self, arm: str, point: Vector, closing: Sequence[float] | None
-    ) -> Iterator[np.ndarray]:
+    def radial(self, arm: str, point: Vector) -> float:
+        """Return the yaw in which a point, float64[3], lies from an arm's base."""
         first = self.robot.arm(arm).joints[0]
         base = self.world.model.joints[first].child_link.entity_pose.p
-        radial = np.arctan2(point[1] - base[1], point[0] - base[0])
-        offsets: Sequence[float] = YAWS
-        if closing is not None:
-            straight = np.arctan2(-closing[0], closing[1])
-            turns = (straight, straight + np.pi)
-            offsets = (min((_wrap(turn - radial) for turn in turns), key=abs),)
-        for tilt in np.deg2rad(TILTS_DEG):
-            for offset in offsets:
-                yield gripper_rotation(radial + offset, tilt)
+        return float(np.arctan2(point[1] - base[1], point[0] - base[0]))
 
     def _reachable(self, arm: str, poses: Sequence[sapien.Pose]) -> bool:
         joints: Vector | None = self._joints(arm)
@@ -139,31 +172,42 @@ class Expert:
             joints = self.world.model.inverse(arm, pose, joints) if joints is not None else None
         return joints is not None
 
-    # -- motions -----------------------------------------------------------------------------
+    # Motions, of one arm or of both in lock step
 
-    def reach(self, arm: str, pose: sapien.Pose, speed: float = SPEED_RAD_S) -> None:
-        """Move the TCP to a pose by the shortest way of the joints."""
-        self._follow(arm, [pose], speed)
+    def reach(self, goals: Goals, speed: float = SPEED_RAD_S) -> None:
+        """Move TCPs to poses by the shortest way of the joints."""
+        self._follow({arm: [pose] for arm, pose in goals.items()}, speed)
 
-    def line(self, arm: str, pose: sapien.Pose, speed: float = SPEED_RAD_S) -> None:
-        """Move the TCP to a pose along a straight line."""
-        start = self.world.model.forward(arm, self._joints(arm))
+    def line(self, goals: Goals, speed: float = SPEED_RAD_S) -> None:
+        """Move TCPs to poses along straight lines."""
         parts = np.linspace(0, 1, LINE_POINTS)[1:]
-        self._follow(arm, [_between(start, pose, part) for part in parts], speed)
+        ways = {}
+        for arm, pose in goals.items():
+            start = self.world.model.forward(arm, self._joints(arm))
+            ways[arm] = [between(start, pose, part) for part in parts]
+        self._follow(ways, speed)
 
-    def raise_by(self, arm: str, height_m: float) -> None:
-        """Move the TCP straight up."""
-        now = self.world.model.forward(arm, self._joints(arm))
-        self.line(arm, sapien.Pose(now.p + [0, 0, height_m], now.q))
+    def raise_by(self, height_m: float, *arms: str, speed: float = SPEED_RAD_S) -> None:
+        """Move TCPs straight up."""
+        poses = {arm: self.world.model.forward(arm, self._joints(arm)) for arm in arms}
+        up = np.array([0, 0, height_m])
+        self.line({arm: sapien.Pose(pose.p + up, pose.q) for arm, pose in poses.items()}, speed)
 
-    def gripper(self, arm: str, opening: float, steps: int = GRIP_STEPS) -> None:
-        """Open (1) or close (0) a gripper within `steps` policy steps."""
-        columns = self.robot.columns(arm)
-        rows = np.tile(self.world.command[columns], (steps, 1))
-        rows[:, -1] = np.linspace(rows[0, -1], opening, steps + 1)[1:]
-        self.play({arm: rows})
+    def gripper(self, opening: float, *arms: str, steps: int = GRIP_STEPS) -> None:
+        """Open (1) or close (0) grippers within `steps` policy steps."""
+        rows = {}
+        for arm in arms:
+            rows[arm] = np.tile(self.world.command[self.robot.columns(arm)], (steps, 1))
+            rows[arm][:, -1] = np.linspace(rows[arm][0, -1], opening, steps + 1)[1:]
+        self.play(rows)
 
-    def play(self, rows: dict[str, Vector]) -> None:
+    def home(self, *arms: str) -> None:
+        """Move arms to where they began, grippers as they are."""
+        self._follow_joints(
+            {arm: [np.array(self.robot.arm(arm).home)] for arm in arms}, SPEED_RAD_S
+        )
+
+    def play(self, rows: Mapping[str, Vector]) -> None:
         """Execute arm name -> float64[T, joints + 1] side by side; the shorter one waits."""
         for step in range(max(len(part) for part in rows.values())):
             action = self.world.command.copy()
@@ -175,69 +219,95 @@ class Expert:
     def _joints(self, arm: str) -> Vector:
         return self.world.command[self.robot.columns(arm)][:-1]
 
-    def _follow(self, arm: str, poses: Sequence[sapien.Pose], speed: float) -> None:
-        start = self._joints(arm)
-        way = [start]
-        for pose in poses:
-            joints = self.world.model.inverse(arm, pose, way[-1])
-            if joints is None:
-                raise ExpertFailed(f'{arm} arm cannot reach {np.round(pose.p, 3).tolist()}')
-            way.append(joints)
-        joints = time_path(np.array(way), speed, self.robot.dt_s)
-        grip = self.world.command[self.robot.columns(arm)][-1]
-        self.play({arm: np.column_stack([joints, np.full(len(joints), grip)])})
+    def _follow(self, ways: Mapping[str, Sequence[sapien.Pose]], speed: float) -> None:
+        joints: dict[str, list[Vector]] = {}
+        for arm, poses in ways.items():
+            joints[arm] = []
+            for pose in poses:
+                start = joints[arm][-1] if joints[arm] else self._joints(arm)
+                found = self.world.model.inverse(arm, pose, start)
+                if found is None:
+                    where = np.round(pose.p, 3).tolist()
+                    raise ExpertFailed(f'{arm} arm cannot reach {where}')
+                joints[arm].append(found)
+        self._follow_joints(joints, speed)
 
+    def _follow_joints(self, goals: Mapping[str, Sequence[Vector]], speed: float) -> None:
+        ways = {arm: np.array([self._joints(arm), *way]) for arm, way in goals.items()}
+        longest_s = max(duration_s(way, speed) for way in ways.values())
+        steps = max(1, int(np.ceil(longest_s / self.robot.dt_s)))
+        rows = {}
+        for arm, way in ways.items():
+            grip = self.world.command[self.robot.columns(arm)][-1]
+            rows[arm] = np.column_stack([time_path(way, speed, steps), np.full(steps, grip)])
+        self.play(rows)
 
-def time_path(way: Vector, speed: float, dt_s: float) -> Vector:
-    """Time a joint path, at rest at both ends, as fast as limits allow.
+    # Skills
 
-    Args:
-        way: float64[P, J], waypoints.
-        speed: rad/s, limit of every joint.
-        dt_s: step of the result.
+    def pick(self, arm: str, approach: Approach, closed: float = 0.0) -> None:
+        """Grasp what lies at the end of an approach, now and then at the second attempt."""
+        self.pick_together({arm: approach}, closed)
 
-    Returns:
-        float64[T, J], ending exactly at the last waypoint; the start is left out.
-    """
-    if np.abs(np.diff(way, axis=0)).max() < 1e-6:
-        return way[-1:]
-    joints = way.shape[1]
-    limits = [
-        JointVelocityConstraint(np.tile([-speed, speed], (joints, 1))),
-        JointAccelerationConstraint(np.tile([-1.0, 1.0], (joints, 1)) * ACCELERATION_RAD_S2),
-    ]
-    length = np.r_[0, np.cumsum(np.linalg.norm(np.diff(way, axis=0), axis=1) + 1e-6)]
-    path = toppra.SplineInterpolator(length / length[-1], way)
-    trajectory = TOPPRA(limits, path, parametrizer='ParametrizeConstAccel').compute_trajectory()
-    if trajectory is None:
-        raise ExpertFailed('toppra found no timing for a path')
-    steps = max(1, int(np.ceil(trajectory.duration / dt_s)))
-    rows = trajectory(np.linspace(0, trajectory.duration, steps + 1)[1:])
-    rows[-1] = way[-1]
-    return rows
+    def pick_together(self, approaches: Mapping[str, Approach], closed: float = 0.0) -> None:
+        """Grasp with several arms in lock step, see `pick`."""
+        if self._rng.random() < self._habits.second_attempt:
+            self._miss(approaches, closed)
+        noise = self._habits.noise_m
+        self.reach({arm: self._noisy(way.before, noise) for arm, way in approaches.items()})
+        self.line({arm: way.at for arm, way in approaches.items()})
+        self.gripper(closed, *approaches)
 
+    def place(
+        self, arm: str, carry: Carry, above_m: float = 0.06, meanwhile: Goals | None = None
+    ) -> None:
+        """Set a held thing's point down and let go, now and then too late at first.
 
-def gripper_rotation(yaw: float, tilt: float) -> np.ndarray:
-    """Return the rotation of a gripper that points along `yaw`, `tilt` rad below the horizontal.
+        Another arm may go elsewhere `meanwhile`.
+        """
+        over = Carry(
+            carry.thing, carry.point, carry.target + [0, 0, above_m], carry.rotation, carry.yaws
+        )
+        first = self._noisy(self.carry(arm, over), self._habits.noise_m / 2)
+        self.reach({arm: first, **(meanwhile or {})})
+        self.line({arm: self.carry(arm, carry)})
+        if self._rng.random() < self._habits.second_attempt:
+            self.raise_by(above_m / 2, arm)
+            self.line({arm: self.carry(arm, carry)})
+        self.gripper(1.0, arm)
 
-    Columns: x along the fingers, y the (horizontal) closing direction, z the camera's up.
-    """
-    forward = np.array([np.cos(tilt) * np.cos(yaw), np.cos(tilt) * np.sin(yaw), -np.sin(tilt)])
-    side = np.array([-np.sin(yaw), np.cos(yaw), 0.0])
-    return np.stack([forward, side, np.cross(forward, side)], axis=1)
+    def withdraw(self, arm: str, distance_m: float = 0.08) -> None:
+        """Move a TCP straight back from where the fingers point."""
+        now = self.world.model.forward(arm, self._joints(arm))
+        self.line({arm: now * sapien.Pose([-distance_m, 0, 0])})
 
+    def press(
+        self,
+        arm: str,
+        point: Vector,
+        depth_m: float = 0.006,
+        closings: Sequence[Vector] | None = None,
+        tilts_deg: Sequence[float] = STEEP_DEG,
+    ) -> None:
+        """Press on a point, `depth_m` below it, with closed fingers and come back."""
+        self.gripper(0.0, arm, steps=6)
+        goal = np.asarray(point) - [0, 0, depth_m]
+        way = self.approach(arm, goal, 0.08, tip=True, closings=closings, tilts_deg=tilts_deg)
+        self.reach({arm: self._noisy(way.before, self._habits.noise_m)})
+        self.line({arm: way.at}, speed=0.5)
+        self.line({arm: way.before})
 
-def _pose(rotation: np.ndarray, position: Vector) -> sapien.Pose:
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = rotation, position
-    return sapien.Pose(matrix)
+    def _miss(self, approaches: Mapping[str, Approach], closed: float) -> None:
+        """Close the fingers beside the thing, as a bad estimate of its place would."""
+        opening = max(self.world.gripper_command(arm) for arm in approaches)
+        before = {arm: way.before for arm, way in approaches.items()}
+        back = sapien.Pose([-MISS_M, 0, 0])
+        self.reach(before)
+        self.line({arm: way.at * back for arm, way in approaches.items()})
+        self.gripper(closed, *approaches)
+        self.line(before)
+        self.gripper(opening, *approaches)
 
-
-def _between(start: sapien.Pose, end: sapien.Pose, part: float) -> sapien.Pose:
-    q = end.q if np.dot(start.q, end.q) >= 0 else -end.q
-    q = (1 - part) * start.q + part * q
-    return sapien.Pose((1 - part) * start.p + part * end.p, q / np.linalg.norm(q))
-
-
-def _wrap(angle: float) -> float:
-    return float((angle + np.pi) % (2 * np.pi) - np.pi)
+    def _noisy(self, pose: sapien.Pose, spread_m: float) -> sapien.Pose:
+        if spread_m == 0:
+            return pose
+        return sapien.Pose(pose.p + self._rng.normal(0, spread_m, 3), pose.q)

@@ -10,7 +10,15 @@ import numpy as np
 
 from aim_policy.interface import Image, Vector
 from aim_policy.robot import RobotSpec
-from sim_bridge.backend import Episode, ExpertFailed, SimState, check_setting, check_targets, ramp
+from sim_bridge.backend import (
+    Episode,
+    ExpertFailed,
+    SimState,
+    check_setting,
+    check_targets,
+    ramp,
+    wording_of,
+)
 from sim_bridge.tasks import task_entry
 
 GOAL_TOLERANCE_RAD = 0.05
@@ -28,10 +36,11 @@ class FakeBackend:
         self._success = False
         self._ready = False
 
-    def reset(self, task: str, seed: int, setting: str) -> Episode:
+    def reset(self, task: str, seed: int, setting: str, wording: str = 'auto') -> Episode:
         """See `SimBackend`."""
         entry = task_entry(task)
         check_setting(setting)
+        wording_of(setting, wording)
         rng = np.random.default_rng(seed)
         arm = self.robot.arms[rng.integers(len(self.robot.arms))]
         self._column = self.robot.columns(arm.name).start
@@ -39,7 +48,8 @@ class FakeBackend:
         self._position = self.robot.to_joints(self.robot.home)
         self._velocity = np.zeros_like(self._position)
         self._success, self._ready = False, True
-        return Episode(task, setting, seed, entry.instruction, entry.step_limit)
+        instruction = f'Bring joint 1 to the mark, which stands for {task}.'
+        return Episode(task, setting, seed, instruction, entry.step_limit)
 
     def step(self, positions: Vector, velocities: Vector) -> None:
         """See `SimBackend`."""

@@ -12,10 +12,11 @@ import sapien
 from sapien import physx, render
 
 from aim_policy.interface import Vector
-from sim_bridge.scene import paint
 
-Colour = tuple[float, float, float]
+Colour = tuple[float, float, float]  # RGB in [0, 1]
 LATHE_SEGMENTS = 32
+STAVES = 16
+HULL_SEGMENTS = 16  # a lathe collides with this many facets; lay it on one or it rolls
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class Box:
     density: float = 1000.0
     collides: bool = True
 
-    def shape(self, material: physx.PhysxMaterial) -> physx.PhysxCollisionShape:
-        """Return the collision shape."""
-        return physx.PhysxCollisionShapeBox(self.half_size, material)
+    def shapes(self, material: physx.PhysxMaterial) -> list[physx.PhysxCollisionShape]:
+        """Return the collision shapes, placed in the object's frame."""
+        return [_placed(physx.PhysxCollisionShapeBox(self.half_size, material), self.at)]
 
     def visual(self) -> render.RenderShape:
         """Return what is seen."""
@@ -41,7 +42,9 @@ class Box:
 class Lathe:
     """A solid of revolution about z; `profile` is ((radius, z), ...) from bottom to top.
 
-    It collides as its convex hull.
+    It collides as its convex hull or, with a wall, as a vessel: a floor and a ring of staves
+    between the outer profile and `wall_m` inside of it. A vessel's profile goes up outside, down
+    inside.
     """
 
     profile: tuple[tuple[float, float], ...]
@@ -50,11 +53,38 @@ class Lathe:
     density: float = 1000.0
     collides: bool = True
     metallic: float = 0.0
+    wall_m: float = 0.0
 
-    def shape(self, material: physx.PhysxMaterial) -> physx.PhysxCollisionShape:
-        """Return the collision shape."""
-        vertices, _ = self.mesh(segments=16)
-        return physx.PhysxCollisionShapeConvexMesh(vertices, np.ones(3), material)
+    def shapes(self, material: physx.PhysxMaterial) -> list[physx.PhysxCollisionShape]:
+        """Return the collision shapes, placed in the object's frame."""
+        hulls = self._staves() if self.wall_m else [self.mesh(HULL_SEGMENTS)[0]]
+        one = np.ones(3)
+        return [
+            _placed(physx.PhysxCollisionShapeConvexMesh(hull, one, material), self.at)
+            for hull in hulls
+        ]
+
+    def _staves(self) -> list[np.ndarray]:
+        """Return the corners (float32[8, 3] each) of a vessel's floor sectors and staves."""
+        outer = self.profile[: 1 + int(np.argmax([z for _, z in self.profile]))]
+        (low_r, low_z), (high_r, high_z) = outer[0], outer[-1]
+        edges = np.linspace(0, 2 * np.pi, STAVES + 1)
+        hulls = []
+        for a, b in zip(edges[:-1], edges[1:], strict=True):
+            corners = [
+                (radius * np.cos(angle), radius * np.sin(angle), z)
+                for angle in (a, b)
+                for base, z in ((low_r, low_z), (high_r, high_z))
+                for radius in (base, base - self.wall_m)
+            ]
+            floor = [
+                (radius * np.cos(angle), radius * np.sin(angle), z)
+                for angle in (a, b)
+                for radius in (low_r, 1e-3)
+                for z in (low_z, low_z + self.wall_m)
+            ]
+            hulls += [np.array(corners, np.float32), np.array(floor, np.float32)]
+        return hulls
 
     def visual(self) -> render.RenderShape:
         """Return what is seen; each facet has its own vertices so that edges stay sharp."""
@@ -87,6 +117,14 @@ class Lathe:
         return vertices, quads.reshape(-1, 3).astype(np.uint32)
 
 
+def cup(
+    bottom: float, top: float, height: float, wall: float, colour: Colour, **more: object
+) -> Lathe:
+    """Return an open vessel of outer radii `bottom` and `top` that can hold and be held."""
+    profile = ((bottom, 0.0), (top, height), (top - wall, height), (bottom - wall, wall))
+    return Lathe(profile, colour, wall_m=wall, **more)  # type: ignore[arg-type]
+
+
 def cylinder(radius: float, height: float, colour: Colour, **more: object) -> Lathe:
     """Return an upright cylinder whose base centre is the origin of `at`."""
     return Lathe(((radius, 0.0), (radius, height)), colour, **more)  # type: ignore[arg-type]
@@ -107,6 +145,16 @@ class Thing:
 
     entity: sapien.Entity
     points: dict[str, sapien.Pose]
+
+    @property
+    def name(self) -> str:
+        """Its name in the world."""
+        return self.entity.name
+
+    @property
+    def movable(self) -> bool:
+        """Whether it can be carried away."""
+        return isinstance(self.body, physx.PhysxRigidDynamicComponent)
 
     @property
     def pose(self) -> sapien.Pose:
@@ -147,29 +195,49 @@ def build(
     """
     static = mass_kg is None
     body = physx.PhysxRigidStaticComponent() if static else physx.PhysxRigidDynamicComponent()
+    entity = embody(name, parts, body)
+    if mass_kg is not None:
+        _set_mass(body, mass_kg)
+    entity.pose = pose
+    scene.add_entity(entity)
+    return Thing(entity, points)
+
+
+def embody(
+    name: str, parts: tuple[Part, ...], body: physx.PhysxRigidBaseComponent
+) -> sapien.Entity:
+    """Return an entity around a body that gets the shapes and the looks of its parts."""
     look = render.RenderBodyComponent()
     material = physx.PhysxMaterial(0.5, 0.5, 0.0)
     for part in parts:
         visual = part.visual()
         visual.local_pose = part.at
         look.attach(visual)
-        if part.collides:
-            shape = part.shape(material)
-            shape.local_pose = part.at
+        for shape in part.shapes(material) if part.collides else ():
             shape.density = part.density
             body.attach(shape)
-    if mass_kg is not None:
-        _set_mass(body, mass_kg)
     entity = sapien.Entity()
     entity.name = name
     entity.add_component(body)
     entity.add_component(look)
-    entity.pose = pose
-    scene.add_entity(entity)
-    return Thing(entity, points)
+    return entity
+
+
+def _placed(shape: physx.PhysxCollisionShape, pose: sapien.Pose) -> physx.PhysxCollisionShape:
+    shape.local_pose = pose
+    return shape
 
 
 def _set_mass(body: physx.PhysxRigidDynamicComponent, mass_kg: float) -> None:
     """Scale mass and inertia together; PhysX alone would keep the inertia of the densities."""
     centre, inertia = body.cmass_local_pose, np.asarray(body.inertia) * (mass_kg / body.mass)
     body.mass, body.inertia, body.cmass_local_pose = mass_kg, inertia, centre
+
+
+def paint(colour: tuple, roughness: float = 0.6, metallic: float = 0.0) -> render.RenderMaterial:
+    """Return a plain material; colour RGB in [0, 1]."""
+    material = render.RenderMaterial()
+    material.base_color = [*colour, 1.0]
+    material.roughness = roughness
+    material.metallic = metallic
+    return material

@@ -14,12 +14,13 @@ from sapien import physx, render
 from aim_policy.config import ConfigError
 from aim_policy.interface import Image
 from aim_policy.robot import CameraSpec, RobotSpec
+from sim_bridge.objects import Box, Thing, build
 from sim_bridge.robot_model import RobotModel
+from sim_bridge.scenery import WHITE, Scenery
 
 TABLE_TOP_M = 0.74
 TABLE_SIZE = (1.2, 0.7, 0.05)
-WALL_COLOUR = (1.0, 0.9, 0.9)
-TABLE_COLOUR = (1.0, 1.0, 1.0)
+TABLE = 'table'
 NEAR_M, FAR_M = 0.1, 100.0
 FIXED_CAMERAS = {  # name -> position, forward, left
     'head_camera': ((-0.032, -0.45, 1.35), (0, 0.6, -0.8), (-1, 0, 0)),
@@ -55,36 +56,37 @@ def make_renderer() -> render.RenderSystem:
     raise ConfigError(NO_RENDERER.format(error='; '.join(errors)))
 
 
-def add_lights(scene: sapien.Scene) -> None:
+def add_lights(scene: sapien.Scene, scenery: Scenery) -> list[render.RenderLightComponent]:
     """Light the scene; only the sun casts shadows, which is what a CPU can afford."""
-    scene.set_ambient_light([0.5, 0.5, 0.5])
-    scene.add_directional_light([0, 0.5, -1], [0.5, 0.5, 0.5], shadow=True, shadow_scale=1.5, shadow_map_size=1024)
-    for x in (1, -1):
-        scene.add_point_light([x, 0, 1.8], [1, 1, 1], shadow=False)
+    scene.set_ambient_light(scenery.ambient)
+    sun = scene.add_directional_light(
+        [0, 0.5, -1], scenery.lights[0], shadow=True, shadow_scale=1.5, shadow_map_size=1024
+    )
+    lamps = [
+        scene.add_point_light([x, 0, 1.8], colour, shadow=False)
+        for x, colour in zip((1, -1), scenery.lights[1:], strict=True)
+    ]
+    return [sun, *lamps]
 
 
-def add_static_box(
-    scene: sapien.Scene, name: str, centre: tuple, half_size: tuple, colour: tuple
-) -> sapien.Entity:
-    """Add a box that never moves; sizes in metres, colour RGB in [0, 1]."""
-    builder = scene.create_actor_builder()
-    builder.add_box_collision(half_size=half_size)
-    builder.add_box_visual(half_size=half_size, material=paint(colour))
-    builder.initial_pose = sapien.Pose(centre)
-    return builder.build_static(name=name)
-
-
-def add_furniture(scene: sapien.Scene, table_bias_m: float = 0.0) -> None:
-    """Add the wall and the table, lowered by a negative `table_bias_m`."""
-    add_static_box(scene, 'wall', (0, 1, 1.5), (3, 0.6, 1.5), WALL_COLOUR)
-    top = TABLE_TOP_M + table_bias_m
+def add_furniture(scene: sapien.Scene, scenery: Scenery) -> Thing:
+    """Add the wall and the table; return the table, whose origin is the centre of its top."""
+    wall = Box((3, 0.6, 1.5), scenery.wall)
+    build(scene, 'wall', (wall,), sapien.Pose([0, 1, 1.5]), {})
+    top = TABLE_TOP_M + scenery.table_bias_m
     x, y, z = (size / 2 for size in TABLE_SIZE)
-    add_static_box(scene, 'table', (0, 0, top - z), (x, y, z), TABLE_COLOUR)
     height = (top - 2 * z) / 2
-    for sx in (-1, 1):
-        for sy in (-1, 1):
-            centre = (sx * (x - 0.05), sy * (y - 0.05), height)
-            add_static_box(scene, 'table_leg', centre, (0.025, 0.025, height), TABLE_COLOUR)
+    legs = [
+        Box(
+            (0.025, 0.025, height),
+            WHITE,
+            at=sapien.Pose([sx * (x - 0.05), sy * (y - 0.05), height - top]),
+        )
+        for sx in (-1, 1)
+        for sy in (-1, 1)
+    ]
+    board = Box((x, y, z), scenery.table, at=sapien.Pose([0, 0, -z]))
+    return build(scene, TABLE, (board, *legs), sapien.Pose([0, 0, top]), {})
 
 
 def add_cameras(
@@ -149,12 +151,3 @@ def take_pictures(
         colour = camera.get_picture('Color')[..., :3]
         pictures[name] = (np.clip(colour, 0, 1) * 255 + 0.5).astype(np.uint8)
     return pictures
-
-
-def paint(colour: tuple, roughness: float = 0.6, metallic: float = 0.0) -> render.RenderMaterial:
-    """Return a plain material; colour RGB in [0, 1]."""
-    material = render.RenderMaterial()
-    material.base_color = [*colour, 1.0]
-    material.roughness = roughness
-    material.metallic = metallic
-    return material

@@ -74,13 +74,13 @@ class SimLoop:
             for arm in self.robot.arms
         }
 
-    def reset(self, task: str, seed: int, setting: str) -> Episode:
-        """Start the episode that the three name; the robot is at home and at rest.
+    def reset(self, task: str, seed: int, setting: str, wording: str = 'auto') -> Episode:
+        """Start an episode, see `SimBackend.reset`; the robot is at home and at rest.
 
         Raises:
-            ConfigError: unknown task or setting; the old episode goes on.
+            ConfigError: an unknown name; the old episode goes on.
         """
-        self.episode = self.backend.reset(task, seed, setting)
+        self.episode = self.backend.reset(task, seed, setting, wording)
         self.now_ns += self.robot.dt_ns
         self.state, self.step_count = EpisodeState.RUNNING, 0
         self._waiting.clear()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import sapien
@@ -12,23 +13,40 @@ from aim_policy.robot import RobotSpec
 from sim_bridge import scene as surroundings
 from sim_bridge.objects import Part, Thing, build
 from sim_bridge.robot_model import RobotModel
+from sim_bridge.scenery import PLAIN, Scenery
+
+
+@dataclass(frozen=True)
+class Touch:
+    """Two bodies that press on each other at points (float64[P, 3], world)."""
+
+    bodies: Sequence[sapien.Component]
+    points: Vector
+
+    def joins(self, some: set[sapien.Component], other: sapien.Component) -> bool:
+        """Tell whether it is between one of `some` and `other`."""
+        first, second = self.bodies
+        return (first in some and second == other) or (second in some and first == other)
 
 
 class World:
     """A scene with a robot at home. Tasks put their objects into it with `add`.
 
     Attributes:
+        things: the task's objects by name, in the order they were added.
+        table: the table; its origin is the centre of its top.
         table_z_m: height of the table top.
         robot: what it knows of the robot.
         command: float64[A], the action vector that the drives were last told to reach.
     """
 
-    def __init__(self, robot: RobotSpec) -> None:
+    def __init__(self, robot: RobotSpec, scenery: Scenery = PLAIN) -> None:
         self.robot = robot
-        self.table_z_m = surroundings.TABLE_TOP_M
+        self.table_z_m = surroundings.TABLE_TOP_M + scenery.table_bias_m
+        self.things: dict[str, Thing] = {}
         self.scene = surroundings.make_scene(robot.physics_dt_s)
-        surroundings.add_lights(self.scene)
-        surroundings.add_furniture(self.scene)
+        self._lights = surroundings.add_lights(self.scene, scenery)
+        self.table = surroundings.add_furniture(self.scene, scenery)
         self.model = RobotModel(self.scene, robot)
         self.cameras = surroundings.add_cameras(self.scene, robot, self.model)
         self.command = robot.home
@@ -42,8 +60,14 @@ class World:
         points: dict[str, sapien.Pose] | None = None,
         mass_kg: float | None = None,
     ) -> Thing:
-        """Put an object into the scene, see `sim_bridge.objects.build`."""
-        return build(self.scene, name, parts, pose, points or {}, mass_kg)
+        """Put an object of the task into the scene, see `sim_bridge.objects.build`."""
+        return self.adopt(build(self.scene, name, parts, pose, points or {}, mass_kg))
+
+    def adopt(self, thing: Thing) -> Thing:
+        """Count something that is in the scene already among the objects of the task."""
+        assert thing.name not in self.things, f'{thing.name} is there already'
+        self.things[thing.name] = thing
+        return thing
 
     def step(self, positions: Vector, velocities: Vector) -> None:
         """Advance one physics step with the drives told to reach float64[A] (rad, m)."""
@@ -65,24 +89,25 @@ class World:
         """Return what an arm's gripper was last told, 0 closed to 1 open."""
         return float(self.command[self.robot.columns(arm)][-1])
 
-    def touch(self, links: Iterable[sapien.Component], thing: Thing) -> Iterator[Vector]:
-        """Yield the points (float64[3], world) where any of `links` presses on `thing`.
+    def touches(self) -> list[Touch]:
+        """Return what presses on what now.
 
-        PhysX reports pairs that are merely near; only those that carry an impulse count.
+        PhysX reports pairs that are merely near; only points that carry an impulse count.
         """
-        wanted = set(links)
+        found = []
         for contact in self.scene.get_contacts():
-            first, second = contact.bodies
-            if not (
-                (first in wanted and second.entity == thing.entity)
-                or (second in wanted and first.entity == thing.entity)
-            ):
-                continue
-            for point in contact.points:
-                if np.any(point.impulse):
-                    yield np.asarray(point.position, dtype=np.float64)
+            points = [p.position for p in contact.points if np.any(p.impulse)]
+            if points:
+                found.append(Touch(contact.bodies, np.array(points, dtype=np.float64)))
+        return found
 
-    def fingers_touch(self, thing: Thing) -> Iterator[Vector]:
-        """Yield the points where any finger of the robot presses on `thing`."""
+    def between(self, bodies: Iterable[sapien.Component], thing: Thing) -> Vector:
+        """Return where (float64[P, 3], world) any of `bodies` presses on a thing."""
+        wanted = set(bodies)
+        points = [t.points for t in self.touches() if t.joins(wanted, thing.body)]
+        return np.concatenate(points) if points else np.zeros((0, 3))
+
+    def fingers_on(self, thing: Thing) -> Vector:
+        """Return the points, float64[P, 3] in the world, where any finger presses on a thing."""
         links = [link for pair in self.model.fingers.values() for link in pair]
-        return self.touch(links, thing)
+        return self.between(links, thing)

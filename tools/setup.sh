@@ -20,7 +20,10 @@ log=$(mktemp)
 child=
 
 cleanup() {
-  [ -z "$child" ] || kill "$child" 2>/dev/null || true
+  if [ -n "$child" ]; then
+    kill -- "-$child" 2>/dev/null || true
+    wait
+  fi
   if [ -e "$stamps/unfinished" ]; then
     rm -rf "$venv"
   fi
@@ -38,8 +41,10 @@ fail() {  # WHAT ADVICE
 step() {  # TEXT COMMAND...: runs the command under a progress line; its output goes to $log
   local text=$1 start=$SECONDS told=$SECONDS status=0
   shift
+  set -m  # a process group of its own, so that an interrupt ends all of it
   "$@" >"$log" 2>&1 9<&- &
   child=$!
+  set +m
   while kill -0 "$child" 2>/dev/null; do
     if [ -t 1 ]; then
       printf '\r\033[Ksetup: %s, %d s' "$text" $((SECONDS - start))

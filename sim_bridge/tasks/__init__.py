@@ -21,18 +21,25 @@ class TaskEntry:
 
     Attributes:
         where: 'module:Class' under `sim_bridge.tasks`.
-        instruction: what to tell the policy.
         step_limit: policy steps until an episode counts as failed.
     """
 
     where: str
-    instruction: str
     step_limit: int = 400
 
 
 TASKS = {
-    'beat_block_hammer': TaskEntry('tool:BeatBlockHammer', 'Grab the hammer and hit the block.'),
-    'click_bell': TaskEntry('press:ClickBell', 'Press the top of the bell.'),
+    'beat_block_hammer': TaskEntry('tool:BeatBlockHammer'),
+    'click_alarmclock': TaskEntry('press:ClickAlarmclock'),
+    'click_bell': TaskEntry('press:ClickBell'),
+    'grab_roller': TaskEntry('dual:GrabRoller'),
+    'lift_pot': TaskEntry('dual:LiftPot'),
+    'move_pillbottle_pad': TaskEntry('place:MovePillbottlePad'),
+    'place_cans_plasticbox': TaskEntry('place:PlaceCansPlasticbox', 800),
+    'place_empty_cup': TaskEntry('place:PlaceEmptyCup', 500),
+    'stack_blocks_two': TaskEntry('stack:StackBlocksTwo', 800),
+    'probe_two_bells': TaskEntry('press:ProbeTwoBells'),
+    'turn_switch': TaskEntry('hinge:TurnSwitch'),
 }
 
 

@@ -14,8 +14,18 @@ if TYPE_CHECKING:
     from sim_bridge.expert import Expert
 
 
+CLEARANCE_M = 0.12
+OPEN = 0.8  # RoboTwin calls a gripper open when it is commanded above this
+
+
 class Task(ABC):
-    """One task in one world. Loading happens in `load`, never in the constructor."""
+    """One task in one world. Loading happens in `load`, never in the constructor.
+
+    Attributes:
+        pressed: names of the things whose touch is an event (see `EventRecorder`).
+    """
+
+    pressed: tuple[str, ...] = ()
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -36,9 +46,28 @@ class Task(ABC):
             ExpertFailed: something cannot be reached.
         """
 
+    @abstractmethod
+    def words(self) -> dict[str, str]:
+        """Return what the placeholders of the instruction stand for.
+
+        Upper-case letters name objects ('bell/brass'), lower-case ones arms ('left').
+        """
+
+    def keep_clear(self) -> list[tuple[float, float, float]]:
+        """Return circles (x, y, radius in metres) of the table where no clutter may stand.
+
+        By default one of `CLEARANCE_M` around each thing.
+        """
+        places = [thing.pose.p for thing in self.world.things.values()]
+        return [(float(p[0]), float(p[1]), CLEARANCE_M) for p in places]
+
     def side(self, x: float) -> str:
         """Return the arm on whose side a world x lies."""
         return 'right' if x > 0 else 'left'
+
+    def hands_are_open(self) -> bool:
+        """Tell whether every gripper is commanded to be open."""
+        return all(self.world.gripper_command(arm.name) > OPEN for arm in self.world.robot.arms)
 
 
 def upright(x: float, y: float, z: float, yaw: float = 0.0) -> sapien.Pose:

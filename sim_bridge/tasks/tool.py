@@ -10,11 +10,14 @@ from sim_bridge.objects import Box, cylinder
 from sim_bridge.tasks.base import Task, upright
 
 WOOD, IRON, RED = (0.62, 0.40, 0.20), (0.20, 0.21, 0.24), (0.85, 0.10, 0.10)
+ALONG_X = np.array([1.0, 0.0, 0.0])
 HANDLE_ALONG_Y = sapien.Pose(q=[0.5**0.5, 0.5**0.5, 0, 0])  # z of a lathe -> -y
 
 
 class BeatBlockHammer(Task):
     """Grasp the hammer by its handle and touch the block's top with its face."""
+
+    pressed = ('block',)
 
     def load(self, rng: np.random.Generator) -> None:
         """See `Task`; the hammer stands on its face at RoboTwin's fixed place."""
@@ -25,7 +28,7 @@ class BeatBlockHammer(Task):
         yaw = float(rng.uniform(-0.5, 0.5))
         half = 0.025
         self.block = self.world.add(
-            'box',
+            'block',
             (Box((half, half, half), RED),),
             upright(float(x), float(y), self.world.table_z_m + half, yaw),
             {'top': sapien.Pose([0, 0, half])},
@@ -43,7 +46,11 @@ class BeatBlockHammer(Task):
         offset = np.abs(self.hammer.position('face') - self.block.position('top'))
         if offset[0] >= 0.02 or offset[1] >= 0.02:
             return False
-        return any(True for _ in self.world.touch([self.hammer.body], self.block))
+        return len(self.world.between([self.hammer.body], self.block)) > 0
+
+    def words(self) -> dict[str, str]:
+        """See `Task`."""
+        return {'A': 'hammer', 'B': 'block/red'}
 
     def expert(self, expert: Expert) -> None:
         """Take the handle, carry the face above the block, strike."""
@@ -51,14 +58,12 @@ class BeatBlockHammer(Task):
         top, handle = self.block.position('top'), self.hammer.position('handle')
         above = Carry(self.hammer, 'face', top + [0, 0, 0.05])
         strike = Carry(self.hammer, 'face', top - [0, 0, 0.006])
-        expert.gripper(arm, 0.45, steps=4)  # wide open, a finger would land on a near block
-        grasp = expert.approach(arm, handle, 0.08, closing=(1, 0, 0), then=(above, strike))
-        expert.reach(arm, grasp.before)
-        expert.line(arm, grasp.at)
-        expert.gripper(arm, 0.0)
-        expert.raise_by(arm, 0.07)
-        expert.reach(arm, expert.carry(arm, above))
-        expert.line(arm, expert.carry(arm, strike), speed=0.5)
+        expert.gripper(0.45, arm, steps=4)  # wide open, a finger would land on a near block
+        grasp = expert.approach(arm, handle, 0.08, closings=[ALONG_X], then=(above, strike))
+        expert.pick(arm, grasp)
+        expert.raise_by(0.07, arm)
+        expert.reach({arm: expert.carry(arm, above)})
+        expert.line({arm: expert.carry(arm, strike)}, speed=0.5)
 
 
 def hammer_parts() -> tuple:

@@ -88,7 +88,7 @@ def test_imagined_images_on_request():
 
 
 def test_description_says_what_runs(policy):
-    assert policy.description == 'AIM test, random weights'
+    assert policy.description == 'AIM test, random weights: expect no success'
     assert HoldPolicy(ROBOT).description.startswith('hold')
 
 

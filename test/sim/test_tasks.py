@@ -1,14 +1,22 @@
-"""The tasks of the builtin backend: their experts succeed, their tests of success are RoboTwin's."""
+"""What every task of the builtin backend must hold, in both settings; one row per task."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 
+from aim_policy.episode import Episode, read_episode, write_episode
+from aim_policy.value_map import move_points, peak_px, project, value_map
 from sim_bridge.backend import ExpertFailed, ramp
 from sim_bridge.builtin import BuiltinBackend
+from sim_bridge.expert import Habits
+from sim_bridge.recorder import record
 from sim_bridge.tasks import TASKS
 
 pytestmark = pytest.mark.sapien
-SEEDS = range(100, 110)
+CASES = [(task, setting) for task in sorted(TASKS) for setting in ('easy', 'hard')]
+SEEDS = range(200, 204)  # an expert need not do every scene: the first that it does is taken
+HOLD_STEPS = 30
 
 
 @pytest.fixture(scope='module')
@@ -16,18 +24,100 @@ def backend(robot):
     return BuiltinBackend(robot)
 
 
-@pytest.mark.parametrize('task', sorted(TASKS))
-def test_expert_succeeds_in_nine_of_ten_scenes(backend, task):
-    successes = 0
-    for seed in SEEDS:
-        episode = backend.reset(task, seed, 'easy')
-        assert not backend.success()
-        try:
-            assert len(backend.demonstrate()) < episode.step_limit
-        except ExpertFailed:
-            continue
-        successes += backend.success()
-    assert successes >= 9
+@pytest.fixture(scope='module', params=CASES, ids=lambda case: '-'.join(case))
+def case(request, backend):
+    """A task in a setting, with one recorded demonstration of it."""
+    task, setting = request.param
+    tried = [record_one(backend, task, seed, setting) for seed in SEEDS[:1]]
+    tried += [record_one(backend, task, seed, setting) for seed in SEEDS[1:] if failed(tried)]
+    episodes = [episode for episode in tried if isinstance(episode, Episode)]
+    assert episodes, f'the expert did none of the seeds {list(SEEDS)}: {tried}'
+    return task, setting, episodes[0]
+
+
+def failed(tried):
+    return not any(isinstance(episode, Episode) for episode in tried)
+
+
+def record_one(backend, task, seed, setting):
+    try:
+        return record(backend, task, seed, setting, Habits(), picture_every=40)
+    except ExpertFailed as error:
+        return str(error)
+
+
+def test_objects_rest_and_holding_still_is_no_success(case, backend, robot):
+    task, setting, episode = case
+    backend.reset(task, episode.seed, setting)
+    assert not backend.success()
+    before = {name: thing.pose for name, thing in backend.world.things.items()}
+    for _ in range(HOLD_STEPS):
+        backend.step(*ramp(robot, robot.home, robot.home))
+    assert not backend.success()
+    for name, thing in backend.world.things.items():
+        turned = 2 * np.arccos(min(1.0, abs(np.dot(before[name].q, thing.pose.q))))
+        assert np.rad2deg(turned) < 3, name
+        assert np.linalg.norm(before[name].p - thing.pose.p) < 0.003, name
+
+
+def test_the_demonstration_is_within_the_step_limit(case):
+    task, _, episode = case
+    assert len(episode) - 1 < TASKS[task].step_limit
+    assert episode.events, 'no event was seen'
+
+
+def test_actions_stay_within_the_limits_of_the_robot(case, robot):
+    _, _, episode = case
+    assert (episode.joint_target >= robot.lower - 1e-9).all()
+    assert (episode.joint_target <= robot.upper + 1e-9).all()
+    speed = np.abs(np.diff(episode.joint_target, axis=0)) / robot.dt_s
+    assert (speed <= robot.max_velocity).all()
+
+
+def test_labels_peak_where_contact_will_be(case):
+    _, _, episode = case
+    checked = 0
+    for event in episode.events:
+        for name, camera in episode.cameras.items():
+            step = event.step
+            only = dataclasses.replace(episode, events=(event,))
+            points = move_points(event.points, episode.object_pose[event.object][step])
+            uv, depth = project(points, camera.intrinsic[step], camera.extrinsic[step])
+            height, width = camera.size
+            inside = (
+                (depth > 0.1) & (uv > 2).all(axis=1) & (uv < (width - 3, height - 3)).all(axis=1)
+            )
+            if inside.all():
+                peak = peak_px(value_map(only, name, step))
+                assert np.linalg.norm(uv - peak, axis=1).min() < 2
+                checked += 1
+    assert checked
+
+
+def test_maps_are_black_after_the_last_event(case):
+    _, _, episode = case
+    last = max(event.step for event in episode.events)
+    if last < len(episode) - 1:
+        for name in episode.cameras:
+            assert not value_map(episode, name, last + 1).any()
+
+
+def test_the_file_reads_back_bit_for_bit(case, tmp_path):
+    _, _, episode = case
+    path = tmp_path / f'episode{episode.seed}.hdf5'
+    write_episode(path, episode)
+    again = read_episode(path)
+    np.testing.assert_array_equal(again.joint_target, episode.joint_target)
+    np.testing.assert_array_equal(again.joint_position, episode.joint_position)
+    for name, pose in episode.object_pose.items():
+        np.testing.assert_array_equal(again.object_pose[name], pose)
+    for name, camera in episode.cameras.items():
+        assert again.cameras[name].jpeg == camera.jpeg
+        np.testing.assert_array_equal(again.cameras[name].extrinsic, camera.extrinsic)
+    assert [(e.step, e.arm, e.kind, e.object) for e in again.events] == [
+        (e.step, e.arm, e.kind, e.object) for e in episode.events
+    ]
+    assert again.instructions == episode.instructions
 
 
 def replay(backend, actions):
@@ -59,13 +149,10 @@ def test_the_block_must_be_struck_not_only_approached(backend):
     assert not backend.success()
 
 
-def test_objects_rest_after_settling(backend):
-    """A hammer that slowly tips over would make every episode another one."""
-    backend.reset('beat_block_hammer', 3, 'easy')
-    hammer = backend._task.hammer
-    before = hammer.pose
-    for _ in range(20):
-        backend.step(*ramp(backend.robot, backend.robot.home, backend.robot.home))
-    turned = 2 * np.arccos(min(1.0, abs(np.dot(before.q, hammer.pose.q))))
-    assert np.rad2deg(turned) < 3
-    assert np.linalg.norm(before.p - hammer.pose.p) < 0.002
+def test_a_demonstration_with_second_attempts_still_succeeds(backend):
+    habits = Habits(noise_m=0.015, second_attempt=1.0)
+    episode = record(backend, 'beat_block_hammer', 3, 'easy', habits, picture_every=100)
+    assert isinstance(episode, Episode)
+    plain = record(backend, 'beat_block_hammer', 3, 'easy', Habits(), picture_every=100)
+    assert len(episode) > len(plain) + 10
+    assert [e.kind for e in episode.events] == [e.kind for e in plain.events]

@@ -1,5 +1,6 @@
 """What tests of whole launches share: starting one, listening in, cleaning up."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -58,10 +59,8 @@ def listener():
     executor.add_node(node)
 
     def spin():
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             executor.spin()
-        except ExternalShutdownException:
-            pass
 
     thread = threading.Thread(target=spin, daemon=True)
     thread.start()
@@ -114,10 +113,8 @@ class Launched:
         return {pid: line for pid, line in found.items() if line}
 
     def kill(self):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait(10)
 
 

@@ -9,7 +9,6 @@ import launch_pytest
 import numpy as np
 import pytest
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from sensor_msgs.msg import Image
@@ -17,6 +16,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from aim_ros import convert
 from aim_ros.msg import ActionChunk, EpisodeStatus, PolicyStatus
+from launch import LaunchDescription
 
 pytestmark = pytest.mark.ros
 RESULTS = Path(tempfile.mkdtemp(prefix='aim_ros_test_'))

@@ -28,9 +28,9 @@ def test_expert_on_builtin_over_topics(sim_eval, tmp_path):
 
 
 def test_progress_table_and_results_of_a_run(sim_eval, tmp_path):
-    launched = sim_eval(backend='fake', policy='expert', task='all', episodes=2, seed=3)
+    launched = sim_eval(backend='fake', policy='expert', task='click_bell', episodes=2, seed=3)
     assert launched.wait() == 0, launched.output
-    assert '[4/4] click_bell seed 400001: success' in launched.output
+    assert '[2/2] click_bell seed 400001: success' in launched.output
     assert '2/2   100%' in launched.output
     results = read_results(tmp_path)
     assert [episode['seed'] for episode in results['episodes'][:2]] == [400_000, 400_001]
@@ -41,7 +41,7 @@ def test_progress_table_and_results_of_a_run(sim_eval, tmp_path):
 @pytest.mark.parametrize(
     ('argument', 'message'),
     [
-        ({'task': 'clik_bell'}, 'unknown task "clik_bell" (did you mean "click_bell"?); known: all'),
+        ({'task': 'clik_bell'}, 'unknown task "clik_bell" (did you mean "click_bell"?); known: '),
         ({'backend': 'fakes'}, 'unknown backend "fakes" (did you mean "fake"?); known: builtin'),
         ({'policy': 'experts'}, 'unknown policy "experts" (did you mean "expert"?); known: aim'),
         ({'execution': 'lock'}, 'unknown execution "lock" (did you mean "lockstep"?)'),
@@ -64,7 +64,7 @@ def test_show_args_explains_every_argument(start):
     for name in ('task', 'setting', 'episodes', 'seed', 'policy', 'backend', 'execution', 'rviz'):
         assert f"'{name}':" in launched.output
     assert 'no description given' not in launched.output
-    assert "['beat_block_hammer', 'click_bell', 'all']" in launched.output
+    assert "'beat_block_hammer'" in launched.output
 
 
 @pytest.mark.parametrize('victim', ['bridge_node', 'policy_node', 'evaluator_node'])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aim_ros.overlay import colourise, overlay
+from aim_policy.overlay import colourise, overlay
 
 GREY = np.full((24, 32, 3), 100, np.uint8)
 ZERO = np.zeros((24, 32), np.float32)

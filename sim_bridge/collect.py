@@ -1,0 +1,279 @@
+"""`python -m sim_bridge.collect`: expert episodes in parallel, to HDF5 files in RoboTwin's layout.
+
+Files are DIR/TASK/SETTING/data/episodeSEED.hdf5. Stop it at any time and start it again with the
+same words: what is finished stays, what failed is not tried again, the rest is made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from aim_policy.config import ConfigError
+from aim_policy.episode import write_episode
+from aim_policy.robot import load_robot
+from sim_bridge.backend import FIRST_EVALUATION_SEED, ExpertFailed, check_setting
+from sim_bridge.tasks import TASKS, task_entry
+
+SETTINGS_FILE = 'collected_with.json'
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scene to record. `setting` and the figures hold for the whole run."""
+
+    task: str
+    seed: int
+    setting: str
+    folder: Path
+    noise_m: float
+    second_attempt: float
+    picture_every: int
+
+    @property
+    def path(self) -> Path:
+        """Where its episode goes."""
+        return self.folder / 'data' / f'episode{self.seed}.hdf5'
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; 0 when everything asked for is there."""
+    arguments = parse(argv)
+    try:
+        return collect(arguments)
+    except ConfigError as error:
+        print(f'collect: {error}', file=sys.stderr)
+        return 2
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog='python -m sim_bridge.collect', description=__doc__.splitlines()[0]
+    )
+    parser.add_argument('--tasks', nargs='+', required=True, help='task names, or all')
+    parser.add_argument('--setting', default='easy', help='easy, hard, or one switch of hard')
+    parser.add_argument('--episodes', type=int, required=True, help='successes per task')
+    parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes')
+    parser.add_argument('--out', type=Path, required=True, help='folder to fill')
+    parser.add_argument('--first-seed', type=int, default=0, help='seeds count up from here')
+    parser.add_argument('--picture-every', type=int, default=1, help='render every n-th step')
+    parser.add_argument(
+        '--noise', type=float, default=0.015, help='spread (m) of the points before a pick'
+    )
+    parser.add_argument(
+        '--second-attempt', type=float, default=0.2, help='share of picks that first miss'
+    )
+    return parser.parse_args(argv)
+
+
+def collect(arguments: argparse.Namespace) -> int:
+    """Make what is missing of each task and tell what came out."""
+    tasks = sorted(TASKS) if arguments.tasks == ['all'] else arguments.tasks
+    _check(arguments, tasks)
+    collections = [Collection(task, arguments) for task in tasks]
+    total = len(tasks) * arguments.episodes
+    done = sum(len(c.seeds) for c in collections)
+    status = 0
+    with (
+        Workers(arguments.workers) as workers,
+        tqdm(total=total, initial=done, unit='episode', smoothing=0.05) as bar,
+    ):
+        try:
+            for collection in collections:
+                collection.run(workers, bar)
+        except KeyboardInterrupt:
+            status = 130
+        except (OSError, BrokenProcessPool) as error:
+            print(f'\ncollect: stopped: {error}; finished episodes are whole', file=sys.stderr)
+            status = 1
+    print(summary(collections))
+    if status == 130:
+        print('collect: interrupted; the same command goes on from here', file=sys.stderr)
+    return status
+
+
+def _check(arguments: argparse.Namespace, tasks: list[str]) -> None:
+    for task in tasks:
+        task_entry(task)
+    check_setting(arguments.setting)
+    for name in ('episodes', 'workers', 'picture_every'):
+        if getattr(arguments, name) < 1:
+            raise ConfigError(
+                f'--{name.replace("_", "-")} is {getattr(arguments, name)}, expected 1 or more'
+            )
+    if not 0 <= arguments.second_attempt <= 1:
+        raise ConfigError(f'--second-attempt is {arguments.second_attempt}, expected 0 to 1')
+    last = arguments.first_seed + arguments.episodes - 1
+    if arguments.first_seed < 0 or last >= FIRST_EVALUATION_SEED:
+        raise ConfigError(
+            f'seeds {arguments.first_seed} to {last}: training seeds lie below '
+            f'{FIRST_EVALUATION_SEED}, the others are for evaluation'
+        )
+
+
+class Collection:
+    """The episodes of one task in one setting.
+
+    Attributes:
+        seeds: recorded.
+        failures: seed -> why it gave no episode.
+    """
+
+    def __init__(self, task: str, arguments: argparse.Namespace) -> None:
+        self.task = task
+        self._arguments = arguments
+        self._folder = arguments.out / task / arguments.setting
+        (self._folder / 'data').mkdir(parents=True, exist_ok=True)
+        self._check_same_settings()
+        self._log = self._folder / 'failed_seeds.jsonl'
+        self.failures = self._read_failures()
+        self.seeds = {
+            int(path.stem.removeprefix('episode'))
+            for path in (self._folder / 'data').glob('episode*.hdf5')
+        }
+
+    def _check_same_settings(self) -> None:
+        """Refuse to mix episodes that were made with other figures in one folder."""
+        names = ('noise', 'second_attempt', 'picture_every')
+        mine = {name: getattr(self._arguments, name) for name in names}
+        path = self._folder / SETTINGS_FILE
+        if not path.exists():
+            path.write_text(json.dumps(mine) + '\n')
+        found = json.loads(path.read_text())
+        if found != mine:
+            raise ConfigError(f'{path} says {found}, expected {mine}; choose another --out')
+
+    def _read_failures(self) -> dict[int, str]:
+        if not self._log.exists():
+            return {}
+        lines = [
+            json.loads(line) for line in self._log.read_text().splitlines() if line.endswith('}')
+        ]
+        return {line['seed']: line['reason'] for line in lines}
+
+    def run(self, workers: Workers, bar: tqdm) -> None:
+        """Record seeds in order until enough of them succeeded."""
+        jobs, running = self._jobs(), set()
+        bar.set_description(self.task)
+        while len(self.seeds) < self._arguments.episodes:
+            while (
+                len(self.seeds) + len(running) < self._arguments.episodes
+                and len(running) < 2 * self._arguments.workers
+            ):
+                running.add(workers.submit(next(jobs)))
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                self._note(future, bar)
+
+    def _jobs(self) -> Iterator[Job]:
+        a = self._arguments
+        for seed in range(a.first_seed, FIRST_EVALUATION_SEED):
+            if seed not in self.seeds and seed not in self.failures:
+                yield Job(
+                    self.task,
+                    seed,
+                    a.setting,
+                    self._folder,
+                    a.noise,
+                    a.second_attempt,
+                    a.picture_every,
+                )
+        raise ConfigError(f'{self.task}: no training seeds are left below {FIRST_EVALUATION_SEED}')
+
+    def _note(self, future: Future, bar: tqdm) -> None:
+        seed, reason = future.result()
+        if not reason:
+            self.seeds.add(seed)
+            bar.update()
+            return
+        self.failures[seed] = reason
+        with self._log.open('a') as file:
+            file.write(json.dumps({'seed': seed, 'reason': reason}) + '\n')
+
+
+class Workers:
+    """Processes that record one job at a time."""
+
+    def __init__(self, count: int) -> None:
+        context = multiprocessing.get_context('spawn')
+        threads = max(1, (os.cpu_count() or 1) // count)
+        # Read by Mesa's CPU driver when a worker loads it: workers should not fight for cores.
+        os.environ.setdefault('LP_NUM_THREADS', str(threads))
+        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_ignore_interrupts)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is not None:
+            self.stop()
+        self._pool.shutdown(cancel_futures=True)
+
+    def submit(self, job: Job) -> Future:
+        """Start a job; its result is the seed and why it failed, '' if it did not."""
+        return self._pool.submit(_record, job)
+
+    def stop(self) -> None:
+        """Drop what has not begun."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """Let only the main process hear Ctrl-C: it ends the workers after their episode."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _record(job: Job) -> tuple[int, str]:
+    from sim_bridge.expert import Habits
+    from sim_bridge.recorder import Failure, record
+
+    habits = Habits(job.noise_m, job.second_attempt)
+    try:
+        episode = record(_backend(), job.task, job.seed, job.setting, habits, job.picture_every)
+    except ExpertFailed as error:
+        return job.seed, str(error)
+    if isinstance(episode, Failure):
+        return job.seed, episode.reason
+    write_episode(job.path, episode, overwrite=True)
+    return job.seed, ''
+
+
+_BACKENDS: list = []
+
+
+def _backend():
+    """Return this worker's backend, made at its first job."""
+    from sim_bridge.builtin import BuiltinBackend
+
+    if not _BACKENDS:
+        _BACKENDS.append(BuiltinBackend(load_robot('aloha_agilex')))
+    return _BACKENDS[0]
+
+
+def summary(collections: list[Collection]) -> str:
+    """Return success per task and the most frequent reasons for failures."""
+    lines = [f'{"task":24} {"episodes":>8} {"tried":>6} {"success":>8}  why seeds failed']
+    for c in collections:
+        tried = len(c.seeds) + len(c.failures)
+        rate = f'{len(c.seeds) / tried:.0%}' if tried else '-'
+        kinds = Counter(' '.join(reason.split()[:6]) for reason in c.failures.values())
+        reasons = '; '.join(f'{n} x {kind}' for kind, n in kinds.most_common(3))
+        lines.append(f'{c.task:24} {len(c.seeds):>8} {tried:>6} {rate:>8}  {reasons}')
+    return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""`python -m sim_bridge.survey`: how well the experts do every task, as docs/tasks.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from aim_policy.robot import load_robot
+from sim_bridge.backend import ExpertFailed
+from sim_bridge.tasks import TASKS
+
+SETTINGS = ('easy', 'hard')
+FIRST_SEED = 50_000  # training seeds that `make train` does not reach
+HEAD = """# Tasks of the builtin backend
+
+Made by `{command}`: {seeds} scenes per task and setting (seeds {first} to {last}), scripted
+experts without noise. *Steps* are policy steps of 60 ms. *Seconds* is what one recorded episode
+costs with three 320x240 pictures at every step, one process on {cores} cores without a GPU; *key frames
+only* is the same with pictures at every fourth step.
+
+| task | easy | hard | steps | seconds | key frames only | failures (easy and hard) | |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found of one task."""
+
+    task: str
+    successes: dict[str, int]
+    steps: float
+    seconds: tuple[float, float]
+    failures: tuple[str, ...]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog='python -m sim_bridge.survey', description=__doc__)
+    parser.add_argument('--tasks', nargs='+', default=sorted(TASKS), choices=sorted(TASKS))
+    parser.add_argument('--seeds', type=int, default=50)
+    parser.add_argument('--workers', type=int, default=2)
+    parser.add_argument('--out', type=Path, default=Path('docs/tasks.md'))
+    arguments = parser.parse_args(argv)
+    pictures = arguments.out.parent / 'tasks'
+    pictures.mkdir(parents=True, exist_ok=True)
+    context = get_context('spawn')
+    with ProcessPoolExecutor(arguments.workers, mp_context=context, max_tasks_per_child=4) as pool:
+        counts = {
+            (task, setting): pool.submit(try_seeds, task, setting, arguments.seeds)
+            for task in arguments.tasks
+            for setting in SETTINGS
+        }
+        found = {key: future.result() for key, future in counts.items()}
+    rows = []
+    for task in arguments.tasks:
+        rows.append(_row(task, found, pictures))
+        print(line(rows[-1], arguments.seeds), flush=True)
+    arguments.out.write_text(page(rows, arguments), encoding='utf-8')
+    return 0
+
+
+def try_seeds(task: str, setting: str, count: int) -> tuple[int, list[int], list[str]]:
+    """Run the expert without pictures; returns successes, lengths of those, why others failed."""
+    backend = _backend()
+    lengths, failures = [], []
+    for seed in range(FIRST_SEED, FIRST_SEED + count):
+        backend.reset(task, seed, setting)
+        try:
+            actions = backend.demonstrate()
+        except ExpertFailed as error:
+            failures.append(str(error))
+            continue
+        if backend.success():
+            lengths.append(len(actions))
+        else:
+            failures.append('moved, but not done')
+    return len(lengths), lengths, failures
+
+
+def _row(task: str, found: dict, pictures: Path) -> Row:
+    lengths = [n for setting in SETTINGS for n in found[task, setting][1]]
+    failures = [text for setting in SETTINGS for text in found[task, setting][2]]
+    return Row(
+        task=task,
+        successes={setting: found[task, setting][0] for setting in SETTINGS},
+        steps=float(np.mean(lengths or [0])),
+        seconds=_time_recording(task, pictures),
+        failures=tuple(failures),
+    )
+
+
+def _time_recording(task: str, pictures: Path) -> tuple[float, float]:
+    """Return wall seconds per recorded episode, full and key frames only; save a picture."""
+    from aim_policy.episode import Episode
+    from sim_bridge.expert import Habits
+    from sim_bridge.recorder import record
+
+    backend = _backend()
+    seconds = []
+    for every in (1, 4):
+        for seed in range(FIRST_SEED, FIRST_SEED + 20):
+            begin_s = time.perf_counter()
+            try:
+                episode = record(backend, task, seed, 'easy', Habits(), every)
+            except ExpertFailed:
+                continue
+            if isinstance(episode, Episode):
+                seconds.append(time.perf_counter() - begin_s)
+                break
+        if every == 1:
+            _save_picture(episode, pictures / f'{task}.png')
+    return seconds[0], seconds[1]
+
+
+def _save_picture(episode, path: Path) -> None:
+    """Put the head camera of the start, of the first event and of the end side by side."""
+    camera = episode.cameras['head_camera']
+    steps = (0, episode.events[0].step if episode.events else len(episode) // 2, len(episode) - 1)
+    images = [camera.image(camera.latest(step)) for step in steps]
+    Image.fromarray(np.concatenate(images, axis=1)).save(path, optimize=True)
+
+
+_BACKENDS: list = []
+
+
+def _backend():
+    from sim_bridge.builtin import BuiltinBackend
+
+    if not _BACKENDS:
+        _BACKENDS.append(BuiltinBackend(load_robot('aloha_agilex')))
+        _BACKENDS[0].reset('click_bell', 0, 'easy')
+        _BACKENDS[0].render()  # shaders are compiled at the first picture
+    return _BACKENDS[0]
+
+
+def line(row: Row, seeds: int) -> str:
+    """Return a row of the table."""
+    easy, hard = (f'{row.successes[setting]}/{seeds}' for setting in SETTINGS)
+    full, keys = row.seconds
+    reasons = '; '.join(sorted({' '.join(text.split()[:6]) for text in row.failures})[:3]) or '-'
+    picture = f'![{row.task}](tasks/{row.task}.png)'
+    return (
+        f'| {row.task} | {easy} | {hard} | {row.steps:.0f} | {full:.1f} | {keys:.1f} | '
+        f'{reasons} | {picture} |'
+    )
+
+
+def page(rows: list[Row], arguments: argparse.Namespace) -> str:
+    """Return the whole document."""
+    import os
+
+    head = HEAD.format(
+        command='python -m sim_bridge.survey',
+        seeds=arguments.seeds,
+        first=FIRST_SEED,
+        last=FIRST_SEED + arguments.seeds - 1,
+        cores=os.cpu_count(),
+    )
+    return head + '\n'.join(line(row, arguments.seeds) for row in rows) + '\n'
+
+
+if __name__ == '__main__':
+    sys.exit(main())
