@@ -123,7 +123,8 @@ def read_episode(path: Path | str) -> Episode:
             return Episode(**robotwin_layout.read(file, path))
     except EpisodeError as error:
         raise EpisodeError(f'{path}: {error}') from error
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, TypeError, ValueError, KeyError) as error:
+        # h5py reports damage as any of these.
         reason = ' '.join(str(error).split())
         raise EpisodeError(f'{path}: cannot be read as HDF5: {reason}') from error
 

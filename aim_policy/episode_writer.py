@@ -30,7 +30,7 @@ def fill(file: h5py.File, episode: Episode) -> None:
     """
     _check_arms(episode)
     _write_attributes(file, episode)
-    file['instructions'] = json.dumps(episode.instructions)
+    file['instructions'] = _fixed(json.dumps(episode.instructions))
     gripper = {}
     for arm, columns in zip(ARMS, np.split(episode.joint_target, 2, axis=1), strict=True):
         gripper[arm] = columns[:, -1]
@@ -65,9 +65,10 @@ def _write_attributes(file: h5py.File, episode: Episode) -> None:
         version = metadata.version('aim_ros')
     except metadata.PackageNotFoundError:  # run from a checkout
         version = 'unknown'
-    file.attrs['aim_ros_version'] = version
-    for name in ('task', 'setting', 'seed', 'robot', 'instruction', 'dt_s'):
-        file.attrs[name] = getattr(episode, name)
+    file.attrs['aim_ros_version'] = _fixed(version)
+    for name in ('task', 'setting', 'robot', 'instruction'):
+        file.attrs[name] = _fixed(getattr(episode, name))
+    file.attrs.update(seed=episode.seed, dt_s=episode.dt_s)
 
 
 def _write_camera(group: h5py.Group, camera: CameraTrack) -> None:
@@ -81,4 +82,11 @@ def _write_camera(group: h5py.Group, camera: CameraTrack) -> None:
 
 def _write_event(file: h5py.File, name: str, event: Event) -> None:
     points = file.create_dataset(name, data=event.points, dtype=np.float64)
-    points.attrs.update(step=event.step, arm=event.arm, kind=event.kind, object=event.object)
+    points.attrs['step'] = event.step
+    for word in ('arm', 'kind', 'object'):
+        points.attrs[word] = _fixed(getattr(event, word))
+
+
+def _fixed(text: str) -> np.bytes_:
+    """Text of fixed length: HDF5 can hang on a damaged file with text of variable length."""
+    return np.bytes_(text.encode())

@@ -31,7 +31,18 @@ def pictures(file: h5py.File, name: str) -> tuple[bytes, ...]:
 def text(file: h5py.File, name: str) -> str:
     """Read one string."""
     value = np.asarray(_dataset(file, name, 'SO', 'text')[()]).flat[0]
-    return value.decode(errors='replace') if isinstance(value, bytes) else str(value)
+    return _decode(value)
+
+
+def word(attributes: h5py.AttributeManager, name: str, default: str | None = None) -> str:
+    """Read a string attribute.
+
+    Raises:
+        KeyError: it is not there and has no default.
+    """
+    if default is not None and name not in attributes:
+        return default
+    return _decode(attributes[name])
 
 
 def parse_json(content: str, kind: type, where: str) -> Any:
@@ -43,6 +54,10 @@ def parse_json(content: str, kind: type, where: str) -> Any:
     if not isinstance(value, kind):
         raise EpisodeError(f'{where} is a {type(value).__name__}, expected a {kind.__name__}')
     return value
+
+
+def _decode(value: Any) -> str:
+    return value.decode(errors='replace') if isinstance(value, bytes) else str(value)
 
 
 def _dataset(file: h5py.File, name: str, kinds: str, expected: str) -> h5py.Dataset:

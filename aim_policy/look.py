@@ -27,6 +27,7 @@ from aim_policy.overlay import overlay
 from aim_policy.plot import ARM_COLOURS, BACKGROUND, DIM, TEXT, Colour, CommandPlot, describe
 from aim_policy.value_map import Map, peak_px, value_map
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 VIEW_HEIGHT = 360
 HEADER_HEIGHT = 84
 MARGIN = 14
@@ -123,9 +124,7 @@ def _upcoming(episode: Episode, arm: str, step: int) -> str:
     return 'no contact ahead'
 
 
-def _shorten(
-    draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, room: float
-) -> str:
+def _shorten(draw: ImageDraw.ImageDraw, text: str, font: Font, room: float) -> str:
     if draw.textlength(text, font) <= room:
         return text
     while text and draw.textlength(f'{text}…', font) > room:

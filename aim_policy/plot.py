@@ -135,7 +135,7 @@ def _rows(episode: Episode) -> list[_Row]:
     colours = tuple(JOINT_COLOURS[i % len(JOINT_COLOURS)] for i in range(count))
     joints = np.concatenate([half[:, :-1] for half in halves], axis=1)
     margin = 0.05 * max(float(np.ptp(joints)), 0.1)
-    span = float(joints.min()) - margin, float(joints.max()) + margin
+    span = float(joints.min()) - margin, float(joints.max()) + 5 * margin  # room for words
     rows, top = [], LEGEND + 6
     for arm, half in zip(ARMS, halves, strict=True):
         curves = {f'joint {i + 1}': half[:, i] for i in range(half.shape[1] - 1)}

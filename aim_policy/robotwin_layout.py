@@ -10,7 +10,7 @@ import numpy as np
 
 from aim_policy.camera_track import CameraTrack, extrinsic_of
 from aim_policy.events import EpisodeError, Event
-from aim_policy.hdf5_fields import numbers, parse_json, pictures, text
+from aim_policy.hdf5_fields import numbers, parse_json, pictures, text, word
 from aim_policy.interface import Vector
 
 ARMS = ('left', 'right')
@@ -51,10 +51,10 @@ def _origin(file: h5py.File, path: Path) -> dict[str, Any]:
     standard = path.absolute().parent.name == 'data'
     task, setting = (config.parent.name, config.name) if standard else ('', '')
     return {
-        'task': str(file.attrs.get('task', task)),
-        'setting': str(file.attrs.get('setting', setting)),
+        'task': word(file.attrs, 'task', task),
+        'setting': word(file.attrs, 'setting', setting),
         'seed': int(file.attrs.get('seed', -1)),
-        'robot': str(file.attrs.get('robot', '')),
+        'robot': word(file.attrs, 'robot', ''),
     }
 
 
@@ -108,15 +108,15 @@ def _raw_instructions(file: h5py.File, path: Path) -> dict[str, tuple[str, ...]]
     return {name: tuple(map(str, wordings.get(name, ()))) for name in ('seen', 'unseen')}
 
 
-def _event(file: h5py.File, name: str) -> Event:
-    points, attributes = numbers(file, name, 2), file[name].attrs
+def _event(file: h5py.File, where: str) -> Event:
+    points, attributes = numbers(file, where, 2), file[where].attrs
     try:
-        step, words = int(attributes['step']), ('arm', 'kind', 'object')
-        return Event(step=step, points=points, **{word: str(attributes[word]) for word in words})
+        words = {name: word(attributes, name) for name in ('arm', 'kind', 'object')}
+        return Event(step=int(attributes['step']), points=points, **words)
     except KeyError as error:
-        raise EpisodeError(f'{name} has no attribute step, arm, kind or object') from error
+        raise EpisodeError(f'{where} has no attribute step, arm, kind or object') from error
     except EpisodeError as error:
-        raise EpisodeError(f'{name}: {error}') from error
+        raise EpisodeError(f'{where}: {error}') from error
 
 
 def _read_v1(file: h5py.File, path: Path) -> dict[str, Any]:

@@ -31,7 +31,6 @@ class Hinged:
     """What turns, as a thing, and how far it has turned."""
 
     thing: Thing
-    hinge: Hinge
     joint: physx.PhysxArticulationJoint
 
     @property
@@ -82,4 +81,4 @@ def build_hinged(
     scene.add_entity(base)
     scene.add_entity(turning)
     root.articulation.set_qpos(np.array(hinge.limits[:1]))
-    return Hinged(Thing(turning, points), hinge, joint)
+    return Hinged(Thing(turning, points), joint)

@@ -21,7 +21,9 @@ BACKENDS = {
     'builtin': 'sim_bridge.builtin:BuiltinBackend',
     'fake': 'sim_bridge.fake:FakeBackend',
 }
-SETTINGS = ('easy',)
+SWITCHES = ('background', 'clutter', 'light', 'table_height')
+SETTINGS = {'easy': (), 'hard': SWITCHES, **{switch: (switch,) for switch in SWITCHES}}
+"""Name -> what of RoboTwin's randomisation is switched on."""
 
 
 class ExpertFailed(Exception):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 
 import numpy as np
 
 from aim_policy.interface import Image, Vector
 from aim_policy.robot import RobotSpec
 from sim_bridge.backend import (
+    SETTINGS,
     Episode,
     ExpertFailed,
     SimState,
@@ -18,8 +20,11 @@ from sim_bridge.backend import (
     ramp,
     wording_of,
 )
+from sim_bridge.clutter import scatter
 from sim_bridge.expert import Expert, Habits
 from sim_bridge.language import instructions
+from sim_bridge.objects import Thing
+from sim_bridge.scenery import draw_scenery
 from sim_bridge.tasks import task_class, task_entry
 from sim_bridge.tasks.base import Task
 from sim_bridge.world import World
@@ -38,6 +43,7 @@ class BuiltinBackend:
     Attributes:
         world: the scene at hand.
         task: the task in it, None before the first reset.
+        clutter: what else lies on the table; no things of the task.
         episode: what `reset` returned last.
     """
 
@@ -45,6 +51,7 @@ class BuiltinBackend:
         self.robot = robot
         self.world = World(robot)  # fails here, not at the first reset, where nothing can render
         self.task: Task | None = None
+        self.clutter: list[Thing] = []
         self.episode: Episode | None = None
         self._success = False
 
@@ -53,15 +60,25 @@ class BuiltinBackend:
         entry = task_entry(task)
         check_setting(setting)
         split = wording_of(setting, wording)
-        self.world = World(self.robot)
-        self.task = task_class(task)(self.world)
-        self.task.load(random_stream(seed, task))
+        self.task = loaded = self._load(task, seed, SETTINGS[setting])
         self.world.settle(SETTLE_STEPS)
         self._success = False
-        words, rng = self.task.words(), random_stream(seed, f'language {split}')
+        words, rng = loaded.words(), random_stream(seed, f'language {split}')
         (instruction,) = instructions(task, words, split, rng, 1)
         self.episode = Episode(task, setting, seed, instruction, entry.step_limit)
         return self.episode
+
+    def _load(self, name: str, seed: int, switches: Collection[str]) -> Task:
+        """Build the scene; what a switch adds never shifts the draws of the task."""
+        stream = partial(random_stream, seed)
+        self.world = World(self.robot, draw_scenery(switches, stream, seed))
+        task = task_class(name)(self.world)
+        task.load(stream(name))
+        self.clutter = []
+        if 'clutter' in switches:
+            kinds = {word.split('/')[0] for key, word in task.words().items() if key.isupper()}
+            self.clutter = scatter(self.world, stream('clutter'), task.keep_clear(), kinds)
+        return task
 
     def step(self, positions: Vector, velocities: Vector) -> None:
         """See `SimBackend`."""

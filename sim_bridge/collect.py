@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from aim_policy.atomic import written_aside
 from aim_policy.config import ConfigError
 from aim_policy.episode import write_episode
 from aim_policy.robot import load_robot
@@ -136,7 +137,8 @@ class Collection:
         self.task = task
         self._arguments = arguments
         self._folder = arguments.out / task / arguments.setting
-        (self._folder / 'data').mkdir(parents=True, exist_ok=True)
+        for part in ('data', 'instructions'):
+            (self._folder / part).mkdir(parents=True, exist_ok=True)
         self._check_same_settings()
         self._log = self._folder / 'failed_seeds.jsonl'
         self.failures = self._read_failures()
@@ -247,6 +249,9 @@ def _record(job: Job) -> tuple[int, str]:
         return job.seed, str(error)
     if isinstance(episode, Failure):
         return job.seed, episode.reason
+    wordings = job.folder / 'instructions' / f'{job.path.stem}.json'  # where RoboTwin looks
+    with written_aside(wordings) as aside:
+        aside.write_text(json.dumps(episode.instructions))
     write_episode(job.path, episode, overwrite=True)
     return job.seed, ''
 

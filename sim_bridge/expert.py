@@ -8,7 +8,7 @@ can replay.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sapien
@@ -33,7 +33,8 @@ YAWS = (0.0, 0.2, -0.2, 0.4, -0.4, 0.7, -0.7, 1.0, -1.0)
 SPEED_RAD_S = 2.5
 LINE_POINTS = 5
 GRIP_STEPS = 8
-MISS_M = 0.035
+NOISE_DRAWS = 5
+MISS_PART = 0.7  # a missed grasp stops so far before the place, as part of the approach
 
 Goals = Mapping[str, sapien.Pose]
 
@@ -74,6 +75,10 @@ class Carry:
     target: Vector
     rotation: Vector | None = None
     yaws: Sequence[float] = YAWS
+
+    def raised(self, height_m: float) -> Carry:
+        """Return the same wish, higher."""
+        return replace(self, target=self.target + [0, 0, height_m])
 
 
 class Expert:
@@ -207,6 +212,10 @@ class Expert:
             {arm: [np.array(self.robot.arm(arm).home)] for arm in arms}, SPEED_RAD_S
         )
 
+    def rest(self, arm: str) -> sapien.Pose:
+        """Return the TCP pose at home."""
+        return self.world.model.forward(arm, np.array(self.robot.arm(arm).home))
+
     def play(self, rows: Mapping[str, Vector]) -> None:
         """Execute arm name -> float64[T, joints + 1] side by side; the shorter one waits."""
         for step in range(max(len(part) for part in rows.values())):
@@ -253,7 +262,7 @@ class Expert:
         if self._rng.random() < self._habits.second_attempt:
             self._miss(approaches, closed)
         noise = self._habits.noise_m
-        self.reach({arm: self._noisy(way.before, noise) for arm, way in approaches.items()})
+        self.reach({arm: self._noisy(arm, way.before, noise) for arm, way in approaches.items()})
         self.line({arm: way.at for arm, way in approaches.items()})
         self.gripper(closed, *approaches)
 
@@ -264,10 +273,7 @@ class Expert:
 
         Another arm may go elsewhere `meanwhile`.
         """
-        over = Carry(
-            carry.thing, carry.point, carry.target + [0, 0, above_m], carry.rotation, carry.yaws
-        )
-        first = self._noisy(self.carry(arm, over), self._habits.noise_m / 2)
+        first = self._noisy(arm, self.carry(arm, carry.raised(above_m)), self._habits.noise_m / 2)
         self.reach({arm: first, **(meanwhile or {})})
         self.line({arm: self.carry(arm, carry)})
         if self._rng.random() < self._habits.second_attempt:
@@ -292,7 +298,7 @@ class Expert:
         self.gripper(0.0, arm, steps=6)
         goal = np.asarray(point) - [0, 0, depth_m]
         way = self.approach(arm, goal, 0.08, tip=True, closings=closings, tilts_deg=tilts_deg)
-        self.reach({arm: self._noisy(way.before, self._habits.noise_m)})
+        self.reach({arm: self._noisy(arm, way.before, self._habits.noise_m)})
         self.line({arm: way.at}, speed=0.5)
         self.line({arm: way.before})
 
@@ -300,14 +306,16 @@ class Expert:
         """Close the fingers beside the thing, as a bad estimate of its place would."""
         opening = max(self.world.gripper_command(arm) for arm in approaches)
         before = {arm: way.before for arm, way in approaches.items()}
-        back = sapien.Pose([-MISS_M, 0, 0])
         self.reach(before)
-        self.line({arm: way.at * back for arm, way in approaches.items()})
+        self.line({arm: between(way.at, way.before, MISS_PART) for arm, way in approaches.items()})
         self.gripper(closed, *approaches)
         self.line(before)
         self.gripper(opening, *approaches)
 
-    def _noisy(self, pose: sapien.Pose, spread_m: float) -> sapien.Pose:
-        if spread_m == 0:
-            return pose
-        return sapien.Pose(pose.p + self._rng.normal(0, spread_m, 3), pose.q)
+    def _noisy(self, arm: str, pose: sapien.Pose, spread_m: float) -> sapien.Pose:
+        """Return a reachable pose near by, as seen by eyes that err."""
+        for _ in range(NOISE_DRAWS if spread_m else 0):
+            noisy = sapien.Pose(pose.p + self._rng.normal(0, spread_m, 3), pose.q)
+            if self._reachable(arm, [noisy]):
+                return noisy
+        return pose

@@ -16,7 +16,7 @@ from aim_policy.interface import Image
 from aim_policy.robot import CameraSpec, RobotSpec
 from sim_bridge.objects import Box, Thing, build
 from sim_bridge.robot_model import RobotModel
-from sim_bridge.scenery import WHITE, Scenery
+from sim_bridge.scenery import WHITE, PicturedBox, Scenery, draw_lights
 
 TABLE_TOP_M = 0.74
 TABLE_SIZE = (1.2, 0.7, 0.05)
@@ -69,9 +69,19 @@ def add_lights(scene: sapien.Scene, scenery: Scenery) -> list[render.RenderLight
     return [sun, *lamps]
 
 
+def flicker(
+    scene: sapien.Scene, lights: list[render.RenderLightComponent], rng: np.random.Generator
+) -> None:
+    """Give every light a new colour and let the light from everywhere wander."""
+    for light, colour in zip(lights, draw_lights(rng), strict=True):
+        light.set_color(colour)
+    ambient = np.asarray(scene.ambient_light)[:3] + rng.uniform(-0.1, 0.1, 3)
+    scene.set_ambient_light(np.clip(ambient, 0, 1))
+
+
 def add_furniture(scene: sapien.Scene, scenery: Scenery) -> Thing:
     """Add the wall and the table; return the table, whose origin is the centre of its top."""
-    wall = Box((3, 0.6, 1.5), scenery.wall)
+    wall = PicturedBox((3, 0.6, 1.5), scenery.wall, picture=scenery.wall_picture)
     build(scene, 'wall', (wall,), sapien.Pose([0, 1, 1.5]), {})
     top = TABLE_TOP_M + scenery.table_bias_m
     x, y, z = (size / 2 for size in TABLE_SIZE)
@@ -85,7 +95,9 @@ def add_furniture(scene: sapien.Scene, scenery: Scenery) -> Thing:
         for sx in (-1, 1)
         for sy in (-1, 1)
     ]
-    board = Box((x, y, z), scenery.table, at=sapien.Pose([0, 0, -z]))
+    board = PicturedBox(
+        (x, y, z), scenery.table, at=sapien.Pose([0, 0, -z]), picture=scenery.table_picture
+    )
     return build(scene, TABLE, (board, *legs), sapien.Pose([0, 0, top]), {})
 
 

@@ -46,6 +46,7 @@ class World:
         self.things: dict[str, Thing] = {}
         self.scene = surroundings.make_scene(robot.physics_dt_s)
         self._lights = surroundings.add_lights(self.scene, scenery)
+        self._flicker = scenery.flicker
         self.table = surroundings.add_furniture(self.scene, scenery)
         self.model = RobotModel(self.scene, robot)
         self.cameras = surroundings.add_cameras(self.scene, robot, self.model)
@@ -83,6 +84,8 @@ class World:
 
     def render(self) -> dict[str, Image]:
         """Take a picture with every camera."""
+        if self._flicker is not None:
+            surroundings.flicker(self.scene, self._lights, self._flicker)
         return surroundings.take_pictures(self.scene, self.cameras)
 
     def gripper_command(self, arm: str) -> float:

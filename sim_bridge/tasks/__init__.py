@@ -29,16 +29,18 @@ class TaskEntry:
 
 
 TASKS = {
+    'adjust_bottle': TaskEntry('reorient:AdjustBottle'),
     'beat_block_hammer': TaskEntry('tool:BeatBlockHammer'),
     'click_alarmclock': TaskEntry('press:ClickAlarmclock'),
     'click_bell': TaskEntry('press:ClickBell'),
     'grab_roller': TaskEntry('dual:GrabRoller'),
+    'handover_block': TaskEntry('handover:HandoverBlock', step_limit=800),
     'lift_pot': TaskEntry('dual:LiftPot'),
     'move_pillbottle_pad': TaskEntry('place:MovePillbottlePad'),
     'place_cans_plasticbox': TaskEntry('place:PlaceCansPlasticbox', 800),
     'place_empty_cup': TaskEntry('place:PlaceEmptyCup', 500),
-    'stack_blocks_two': TaskEntry('stack:StackBlocksTwo', 800),
     'probe_two_bells': TaskEntry('press:ProbeTwoBells'),
+    'stack_blocks_two': TaskEntry('stack:StackBlocksTwo', 800),
     'turn_switch': TaskEntry('hinge:TurnSwitch'),
 }
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 CLEARANCE_M = 0.12
 OPEN = 0.8  # RoboTwin calls a gripper open when it is commanded above this
+CLOSED = 0.2  # and closed below this
+UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])  # the rotation (wxyz) of a thing that stands on its base
 
 
 class Task(ABC):
@@ -56,9 +58,11 @@ class Task(ABC):
     def keep_clear(self) -> list[tuple[float, float, float]]:
         """Return circles (x, y, radius in metres) of the table where no clutter may stand.
 
-        By default one of `CLEARANCE_M` around each thing.
+        By default one of `CLEARANCE_M` around the origin and the named points of each thing.
         """
-        places = [thing.pose.p for thing in self.world.things.values()]
+        things = self.world.things.values()
+        places = [thing.pose.p for thing in things]
+        places += [thing.position(name) for thing in things for name in thing.points]
         return [(float(p[0]), float(p[1]), CLEARANCE_M) for p in places]
 
     def side(self, x: float) -> str:

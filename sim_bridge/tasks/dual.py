@@ -8,9 +8,8 @@ import sapien
 from sim_bridge.expert import Carry, Expert
 from sim_bridge.motion import turned
 from sim_bridge.objects import HULL_SEGMENTS, Box, Colour, Lathe, Part, Thing, cylinder
-from sim_bridge.tasks.base import Task, upright
+from sim_bridge.tasks.base import CLOSED, Task, upright
 
-CLOSED = 0.2  # RoboTwin calls a gripper closed when it is commanded below this
 ARMS = ('left', 'right')
 BROWN, DARK, STEEL = (0.66, 0.42, 0.20), (0.14, 0.12, 0.11), (0.70, 0.72, 0.76)
 RED, BLUE, GREEN = (0.80, 0.12, 0.10), (0.12, 0.30, 0.75), (0.10, 0.48, 0.22)

@@ -68,7 +68,6 @@ class TurnSwitch(Task):
         self.shape = SWITCHES[rng.integers(len(SWITCHES))]
         x, y, above = rng.uniform((-0.25, 0.0, 0.07), (0.25, 0.1, 0.10))
         self.yaw = float(rng.uniform(-np.pi / 4, np.pi / 4))
-        half = self.shape.plate[1]
         self.switch = build_hinged(
             self.world.scene,
             'switch',
@@ -76,7 +75,7 @@ class TurnSwitch(Task):
             plate_parts(self.shape),
             Hinge(hinge_axis(self.shape), (0.0, self.shape.upper_rad)),
             upright(float(x), float(y), self.world.table_z_m + float(above), self.yaw),
-            {'push': push_point(self.shape), 'centre': sapien.Pose([0, 0, half])},
+            {'push': push_point(self.shape)},
         )
         self.world.adopt(self.switch.thing)
 

@@ -7,7 +7,7 @@ import sapien
 
 from sim_bridge.expert import Carry, Expert
 from sim_bridge.objects import Box, Lathe, cup, cylinder
-from sim_bridge.tasks.base import Task, sample_away, upright
+from sim_bridge.tasks.base import UPRIGHT, Task, sample_away, upright
 
 WHITE, DARK, SILVER = (0.95, 0.95, 0.93), (0.12, 0.12, 0.14), (0.75, 0.76, 0.78)
 BLUE, WOOD = (0.10, 0.25, 0.85), (0.50, 0.30, 0.14)
@@ -50,9 +50,9 @@ def pill_bottle_parts(radius: float, height: float, colour: tuple) -> tuple[Lath
     shoulder, neck = 0.76 * height, 0.80 * height
     label = cylinder(
         radius + LABEL_M,
-        0.30 * height,
+        0.20 * height,
         WHITE,
-        at=sapien.Pose([0, 0, 0.22 * height]),
+        at=sapien.Pose([0, 0, 0.30 * height]),
         collides=False,
     )
     body = ((0.94 * radius, 0), (radius, 0.004), (radius, shoulder), (0.78 * radius, neck))
@@ -121,10 +121,10 @@ class MovePillbottlePad(Task):
 
     def expert(self, expert: Expert) -> None:
         """Take it around the body, set it on the pad."""
-        put = Carry(self.bottle, 'base', self.pad.position('top') + [0, 0, 0.001])
+        put = Carry(self.bottle, 'base', self.pad.position('top') + [0, 0, 0.001], UPRIGHT)
         body = self.bottle.position('body')
         tilts = (45, 39, 33, 26, 20, 52, 60)
-        way = expert.approach(self.arm, body, 0.10, tilts_deg=tilts, then=(put,))
+        way = expert.approach(self.arm, body, 0.10, tilts_deg=tilts, then=(put, put.raised(0.10)))
         expert.pick(self.arm, way)
         expert.raise_by(0.05, self.arm)
         expert.place(self.arm, put)
@@ -144,9 +144,9 @@ class PlaceEmptyCup(Task):
         self.arm = self.side(x)
         self.cup = self.world.add(
             'cup',
-            cup(0.036, 0.0435, 0.09, WALL_M, COLOURS['blue']),
+            (cup(0.036, 0.0435, 0.09, WALL_M, COLOURS['blue']),),
             upright(x, y, self.world.table_z_m),
-            {'base': sapien.Pose(), 'axis': sapien.Pose([0, 0, 0.074])},
+            {'base': sapien.Pose(), 'axis': sapien.Pose([0, 0, 0.072])},
             mass_kg=0.01,
         )
         self.coaster = self.world.add(
@@ -168,16 +168,16 @@ class PlaceEmptyCup(Task):
 
     def expert(self, expert: Expert) -> None:
         """Take the rim on the outer side, one finger inside, and set the cup on the coaster."""
-        put = Carry(self.cup, 'base', self.coaster.position('top') + [0, 0, 0.001])
+        put = Carry(self.cup, 'base', self.coaster.position('top') + [0, 0, 0.001], UPRIGHT)
         axis = self.cup.position('axis')
         aside = expert.radial(self.arm, axis) + (np.pi / 2 if self.arm == 'left' else -np.pi / 2)
         across = np.array([np.cos(aside), np.sin(aside), 0.0])
         rim = axis + 0.041 * across
-        way = expert.approach(self.arm, rim, 0.08, closings=[across], then=(put,))
+        way = expert.approach(self.arm, rim, 0.08, closings=[across], then=(put, put.raised(0.13)))
         expert.gripper(0.6, self.arm, steps=4)
         expert.pick(self.arm, way)
-        expert.raise_by(0.05, self.arm)
-        expert.place(self.arm, put)
+        expert.raise_by(0.04, self.arm)
+        expert.place(self.arm, put, above_m=0.04)
 
 
 class PlaceCansPlasticbox(Task):
@@ -222,19 +222,23 @@ class PlaceCansPlasticbox(Task):
 
     def words(self) -> dict[str, str]:
         """See `Task`."""
-        cans = {key: f'can/{self.can_colours[arm]}' for key, arm in (('A', 'left'), ('B', 'right'))}
-        return {**cans, 'C': f'plastic_box/{self.box_colour}', 'a': 'left', 'b': 'right'}
+        return {
+            'A': f'can/{self.can_colours["left"]}',
+            'B': f'can/{self.can_colours["right"]}',
+            'C': f'plastic_box/{self.box_colour}',
+            'a': 'left',
+            'b': 'right',
+        }
 
     def expert(self, expert: Expert) -> None:
         """Take both cans at once; put the right one in at the back, then the left one in front."""
         put, ways = {}, {}
         for arm, can in self.cans.items():
-            put[arm] = Carry(can, 'base', self.box.position(arm) + [0, 0, 0.002])
-            above = Carry(can, 'base', self.box.position(arm) + [0, 0, 0.10])
+            put[arm] = Carry(can, 'base', self.box.position(arm) + [0, 0, 0.002], UPRIGHT)
             hold = can.position('top') - [0, 0, 0.010]
-            ways[arm] = expert.approach(arm, hold, 0.07, then=(above, put[arm]))
+            ways[arm] = expert.approach(arm, hold, 0.07, then=(put[arm], put[arm].raised(0.11)))
         expert.pick_together(ways)
-        expert.raise_by(0.09, *ways)
+        expert.raise_by(0.10, *ways)
         expert.place('right', put['right'], above_m=0.10)
-        expert.raise_by(0.06, 'right')
+        expert.withdraw('right', 0.06)
         expert.place('left', put['left'], 0.10, meanwhile={'right': ways['right'].before})

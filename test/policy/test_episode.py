@@ -56,8 +56,15 @@ def test_what_is_written_is_read_bit_for_bit(path, make_episode, stride):
     assert flat(read_episode(path)) == flat(episode)
 
 
+def test_wordings_keep_their_letters(path, make_episode):
+    wordings = {'seen': ('Stelle die Tasse ab – „vorsichtig“.', '把杯子放下'), 'unseen': ()}
+    write_episode(path, make_episode(8, instructions=wordings))
+    assert read_episode(path).instructions == wordings
+
+
 def test_what_is_not_known_stays_unknown(path, make_episode):
     nothing = {'joint_position': None, 'endpose': None, 'object_pose': {}, 'events': ()}
+    nothing.update(robot='', seed=-1, task='', instructions={'seen': (), 'unseen': ()})
     episode = make_episode(**nothing)
     write_episode(path, episode)
     assert flat(read_episode(path)) == flat(episode)
