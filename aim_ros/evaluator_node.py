@@ -23,7 +23,7 @@ from aim_ros.ros_util import LATCHED, RELIABLE, option, parameters, run_node
 from aim_ros.srv import ResetEpisode
 from aim_ros.video import EpisodeVideo
 from sim_bridge.backend import FIRST_EVALUATION_SEED, check_setting, wording_of
-from sim_bridge.tasks import TASKS, task_entry
+from sim_bridge.tasks import tasks_of
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,7 @@ class EvaluatorNode(Node):
     def __init__(self) -> None:
         super().__init__('evaluator')
         self._config = config = parameters(self, EvaluatorParameters)
-        self._tasks = sorted(TASKS) if config.task == 'all' else [config.task]
-        for task in self._tasks:
-            task_entry(task)
+        self._tasks = tasks_of([config.task])
         check_setting(config.setting)
         wording_of(config.setting, config.instruction)
         if config.episodes < 1:

@@ -31,7 +31,12 @@ def main(argv: list[str] | None = None) -> int:
     robot = load_robot(arguments.robot)
     loop = SimLoop(make_backend(arguments.backend, robot))
     physics = rate(loop, arguments.steps, loop.advance)
-    bare = rate(loop, arguments.steps, lambda: (loop.advance(), loop.snapshot()))
+
+    def step_and_look() -> None:
+        loop.advance()
+        loop.snapshot()
+
+    bare = rate(loop, arguments.steps, step_and_look)
     ros = rate_over_ros(arguments.backend)
     speed = physics * robot.dt_s
     print(f'{arguments.backend}, {len(robot.cameras)} cameras, lockstep, policy steps per second:')

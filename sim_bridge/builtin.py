@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Collection
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
 from aim_policy.interface import Image, Vector
-from aim_policy.robot import RobotSpec
+from aim_policy.robot import RobotSpec, load_robot
 from sim_bridge.backend import (
     SETTINGS,
     Episode,
@@ -35,6 +35,12 @@ SETTLE_STEPS = 250
 def random_stream(seed: int, name: str) -> np.random.Generator:
     """Return the generator of one concern of a scene: none shifts the draws of another."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+@cache
+def shared_backend() -> BuiltinBackend:
+    """Return this process's one backend for the default robot; making one takes seconds."""
+    return BuiltinBackend(load_robot('aloha_agilex'))
 
 
 class BuiltinBackend:

@@ -8,45 +8,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from aim_policy.atomic import written_aside
 from aim_policy.config import ConfigError
-from aim_policy.episode import write_episode
-from aim_policy.robot import load_robot
-from sim_bridge.backend import FIRST_EVALUATION_SEED, ExpertFailed, check_setting
-from sim_bridge.tasks import TASKS, task_entry
+from sim_bridge.backend import FIRST_EVALUATION_SEED, check_setting
+from sim_bridge.tasks import tasks_of
+from sim_bridge.workers import Job, Workers
 
 SETTINGS_FILE = 'collected_with.json'
-
-
-@dataclass(frozen=True)
-class Job:
-    """One scene to record. `setting` and the figures hold for the whole run."""
-
-    task: str
-    seed: int
-    setting: str
-    folder: Path
-    noise_m: float
-    second_attempt: float
-    picture_every: int
-
-    @property
-    def path(self) -> Path:
-        """Where its episode goes."""
-        return self.folder / 'data' / f'episode{self.seed}.hdf5'
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -82,8 +59,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def collect(arguments: argparse.Namespace) -> int:
     """Make what is missing of each task and tell what came out."""
-    tasks = sorted(TASKS) if arguments.tasks == ['all'] else arguments.tasks
-    _check(arguments, tasks)
+    tasks = tasks_of(arguments.tasks)
+    _check(arguments)
     collections = [Collection(task, arguments) for task in tasks]
     total = len(tasks) * arguments.episodes
     done = sum(len(c.seeds) for c in collections)
@@ -106,9 +83,7 @@ def collect(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _check(arguments: argparse.Namespace, tasks: list[str]) -> None:
-    for task in tasks:
-        task_entry(task)
+def _check(arguments: argparse.Namespace) -> None:
     check_setting(arguments.setting)
     for name in ('episodes', 'workers', 'picture_every'):
         if getattr(arguments, name) < 1:
@@ -168,7 +143,8 @@ class Collection:
 
     def run(self, workers: Workers, bar: tqdm) -> None:
         """Record seeds in order until enough of them succeeded."""
-        jobs, running = self._jobs(), set()
+        jobs = self._jobs()
+        running: set[Future] = set()
         bar.set_description(self.task)
         while len(self.seeds) < self._arguments.episodes:
             while (
@@ -204,68 +180,6 @@ class Collection:
         self.failures[seed] = reason
         with self._log.open('a') as file:
             file.write(json.dumps({'seed': seed, 'reason': reason}) + '\n')
-
-
-class Workers:
-    """Processes that record one job at a time."""
-
-    def __init__(self, count: int) -> None:
-        context = multiprocessing.get_context('spawn')
-        threads = max(1, (os.cpu_count() or 1) // count)
-        # Read by Mesa's CPU driver when a worker loads it: workers should not fight for cores.
-        os.environ.setdefault('LP_NUM_THREADS', str(threads))
-        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_ignore_interrupts)
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        if kind is not None:
-            self.stop()
-        self._pool.shutdown(cancel_futures=True)
-
-    def submit(self, job: Job) -> Future:
-        """Start a job; its result is the seed and why it failed, '' if it did not."""
-        return self._pool.submit(_record, job)
-
-    def stop(self) -> None:
-        """Drop what has not begun."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _ignore_interrupts() -> None:
-    """Let only the main process hear Ctrl-C: it ends the workers after their episode."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _record(job: Job) -> tuple[int, str]:
-    from sim_bridge.expert import Habits
-    from sim_bridge.recorder import Failure, record
-
-    habits = Habits(job.noise_m, job.second_attempt)
-    try:
-        episode = record(_backend(), job.task, job.seed, job.setting, habits, job.picture_every)
-    except ExpertFailed as error:
-        return job.seed, str(error)
-    if isinstance(episode, Failure):
-        return job.seed, episode.reason
-    wordings = job.folder / 'instructions' / f'{job.path.stem}.json'  # where RoboTwin looks
-    with written_aside(wordings) as aside:
-        aside.write_text(json.dumps(episode.instructions))
-    write_episode(job.path, episode, overwrite=True)
-    return job.seed, ''
-
-
-_BACKENDS: list = []
-
-
-def _backend():
-    """Return this worker's backend, made at its first job."""
-    from sim_bridge.builtin import BuiltinBackend
-
-    if not _BACKENDS:
-        _BACKENDS.append(BuiltinBackend(load_robot('aloha_agilex')))
-    return _BACKENDS[0]
 
 
 def summary(collections: list[Collection]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -13,8 +14,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from aim_policy.robot import load_robot
-from sim_bridge.backend import ExpertFailed
+from aim_policy.episode import Episode
+from sim_bridge.backend import FIRST_EVALUATION_SEED, ExpertFailed
+from sim_bridge.builtin import BuiltinBackend, shared_backend
+from sim_bridge.expert import Habits
+from sim_bridge.recorder import record
 from sim_bridge.tasks import TASKS
 
 SETTINGS = ('easy', 'hard')
@@ -23,8 +27,8 @@ HEAD = """# Tasks of the builtin backend
 
 Made by `{command}`: {seeds} scenes per task and setting (seeds {first} to {last}), scripted
 experts without noise. *Steps* are policy steps of 60 ms. *Seconds* is what one recorded episode
-costs with three 320x240 pictures at every step, one process on {cores} cores without a GPU; *key frames
-only* is the same with pictures at every fourth step.
+costs with three 320x240 pictures at every step, one process on {cores} cores without a GPU; *key
+frames only* is the same with pictures at every fourth step.
 
 | task | easy | hard | steps | seconds | key frames only | failures (easy and hard) | |
 |---|---|---|---|---|---|---|---|
@@ -53,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     pictures = arguments.out.parent / 'tasks'
     pictures.mkdir(parents=True, exist_ok=True)
     context = get_context('spawn')
-    with ProcessPoolExecutor(arguments.workers, mp_context=context, max_tasks_per_child=4) as pool:
+    with ProcessPoolExecutor(arguments.workers, mp_context=context) as pool:
         counts = {
             (task, setting): pool.submit(try_seeds, task, setting, arguments.seeds)
             for task in arguments.tasks
@@ -70,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def try_seeds(task: str, setting: str, count: int) -> tuple[int, list[int], list[str]]:
     """Run the expert without pictures; returns successes, lengths of those, why others failed."""
-    backend = _backend()
+    backend = shared_backend()
     lengths, failures = [], []
     for seed in range(FIRST_SEED, FIRST_SEED + count):
         backend.reset(task, seed, setting)
@@ -100,28 +104,26 @@ def _row(task: str, found: dict, pictures: Path) -> Row:
 
 def _time_recording(task: str, pictures: Path) -> tuple[float, float]:
     """Return wall seconds per recorded episode, full and key frames only; save a picture."""
-    from aim_policy.episode import Episode
-    from sim_bridge.expert import Habits
-    from sim_bridge.recorder import record
-
-    backend = _backend()
-    seconds = []
-    for every in (1, 4):
-        for seed in range(FIRST_SEED, FIRST_SEED + 20):
-            begin_s = time.perf_counter()
-            try:
-                episode = record(backend, task, seed, 'easy', Habits(), every)
-            except ExpertFailed:
-                continue
-            if isinstance(episode, Episode):
-                seconds.append(time.perf_counter() - begin_s)
-                break
-        if every == 1:
-            _save_picture(episode, pictures / f'{task}.png')
-    return seconds[0], seconds[1]
+    backend = _warm_backend()
+    full_s, episode = _record_one(backend, task, picture_every=1)
+    _save_picture(episode, pictures / f'{task}.png')
+    return full_s, _record_one(backend, task, picture_every=4)[0]
 
 
-def _save_picture(episode, path: Path) -> None:
+def _record_one(backend: BuiltinBackend, task: str, picture_every: int) -> tuple[float, Episode]:
+    """Record the first scene that the expert does; returns how long that took."""
+    for seed in range(FIRST_SEED, FIRST_EVALUATION_SEED):
+        begin_s = time.perf_counter()
+        try:
+            episode = record(backend, task, seed, 'easy', Habits(), picture_every)
+        except ExpertFailed:
+            continue
+        if isinstance(episode, Episode):
+            return time.perf_counter() - begin_s, episode
+    raise ExpertFailed(f'the expert does no scene of {task}')
+
+
+def _save_picture(episode: Episode, path: Path) -> None:
     """Put the head camera of the start, of the first event and of the end side by side."""
     camera = episode.cameras['head_camera']
     steps = (0, episode.events[0].step if episode.events else len(episode) // 2, len(episode) - 1)
@@ -129,17 +131,12 @@ def _save_picture(episode, path: Path) -> None:
     Image.fromarray(np.concatenate(images, axis=1)).save(path, optimize=True)
 
 
-_BACKENDS: list = []
-
-
-def _backend():
-    from sim_bridge.builtin import BuiltinBackend
-
-    if not _BACKENDS:
-        _BACKENDS.append(BuiltinBackend(load_robot('aloha_agilex')))
-        _BACKENDS[0].reset('click_bell', 0, 'easy')
-        _BACKENDS[0].render()  # shaders are compiled at the first picture
-    return _BACKENDS[0]
+def _warm_backend() -> BuiltinBackend:
+    """Return this process's backend after its first picture, at which shaders are compiled."""
+    backend = shared_backend()
+    backend.reset('click_bell', 0, 'easy')
+    backend.render()
+    return backend
 
 
 def line(row: Row, seeds: int) -> str:
@@ -156,8 +153,6 @@ def line(row: Row, seeds: int) -> str:
 
 def page(rows: list[Row], arguments: argparse.Namespace) -> str:
     """Return the whole document."""
-    import os
-
     head = HEAD.format(
         command='python -m sim_bridge.survey',
         seeds=arguments.seeds,

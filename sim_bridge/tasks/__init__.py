@@ -6,6 +6,7 @@ The classes need SAPIEN; this table does not, so that launch files and help text
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,12 @@ class TaskEntry:
     Attributes:
         where: 'module:Class' under `sim_bridge.tasks`.
         step_limit: policy steps until an episode counts as failed.
+        probe: made to test one ability, not one of RoboTwin's tasks.
     """
 
     where: str
     step_limit: int = 400
+    probe: bool = False
 
 
 TASKS = {
@@ -39,10 +42,23 @@ TASKS = {
     'move_pillbottle_pad': TaskEntry('place:MovePillbottlePad'),
     'place_cans_plasticbox': TaskEntry('place:PlaceCansPlasticbox', 800),
     'place_empty_cup': TaskEntry('place:PlaceEmptyCup', 500),
-    'probe_two_bells': TaskEntry('press:ProbeTwoBells'),
+    'probe_two_bells': TaskEntry('press:ProbeTwoBells', probe=True),
     'stack_blocks_two': TaskEntry('stack:StackBlocksTwo', 800),
     'turn_switch': TaskEntry('hinge:TurnSwitch'),
 }
+
+
+def tasks_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the tasks that are named; 'all' stands for RoboTwin's, without the probes.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    every = [name for name, entry in sorted(TASKS.items()) if not entry.probe]
+    found = [task for name in names for task in (every if name == 'all' else [name])]
+    for task in found:
+        task_entry(task)
+    return tuple(dict.fromkeys(found))
 
 
 def task_entry(name: str) -> TaskEntry:

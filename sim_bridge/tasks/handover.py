@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import sapien
 
-from sim_bridge.expert import YAWS, Approach, Carry, Expert
+from sim_bridge.arms import YAWS, Approach, Carry
+from sim_bridge.expert import Expert
 from sim_bridge.motion import gripper_rotation
 from sim_bridge.objects import Box
 from sim_bridge.tasks.base import OPEN, Task, upright

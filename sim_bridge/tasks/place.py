@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import sapien
 
-from sim_bridge.expert import Carry, Expert
+from sim_bridge.arms import Carry
+from sim_bridge.expert import Expert
 from sim_bridge.objects import Box, Lathe, cup, cylinder
 from sim_bridge.tasks.base import UPRIGHT, Task, sample_away, upright
 

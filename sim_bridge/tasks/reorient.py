@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import sapien
 
-from sim_bridge.expert import YAWS, Carry, Expert
+from sim_bridge.arms import YAWS, Carry
+from sim_bridge.expert import Expert
 from sim_bridge.motion import turned
 from sim_bridge.objects import HULL_SEGMENTS, Colour, Lathe, Part, cylinder
 from sim_bridge.tasks.base import Task

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import sapien
 
-from sim_bridge.expert import Approach, Carry, Expert
+from sim_bridge.arms import Approach, Carry
+from sim_bridge.expert import Expert
 from sim_bridge.objects import Box, Thing
 from sim_bridge.tasks.base import CLEARANCE_M, UPRIGHT, Task, sample_away, upright
 
@@ -18,7 +19,6 @@ SQUARE_YAWS = (0.0, np.pi / 2, -np.pi / 2, 0.3, -0.3, 0.6, -0.6)  # along the ta
 GAP_M = 0.001  # a block is let go so far above what it is put on
 LIFT_M = 0.08  # a block carried so high passes over another
 HOLD_M = 0.034  # how high on a block the fingers close
-APART_M = 0.12  # hands that work at the same time stay so far from the middle
 
 
 class StackBlocksTwo(Task):
@@ -66,26 +66,23 @@ class StackBlocksTwo(Task):
         return [*super().keep_clear(), (*TOWER, CLEARANCE_M)]
 
     def expert(self, expert: Expert) -> None:
-        """Set the red block in the middle and the green one on it, both taken at once if apart."""
+        """Set the red block in the middle, the green one on it; two arms take them at once."""
         first, second = self.arms[self.red.name], self.arms[self.green.name]
         middle = np.array([*TOWER, self.world.table_z_m + GAP_M])
         ground = Carry(self.red, 'base', middle, UPRIGHT, SQUARE_YAWS)
         upon = Carry(self.green, 'base', middle + [0, 0, 2 * HALF_M], UPRIGHT, SQUARE_YAWS)
         reds_way, greens_way = self._way(expert, first, ground), self._way(expert, second, upon)
-        apart = min(abs(block.pose.p[0]) for block in (self.red, self.green)) > APART_M
-        together = first != second and apart
-        taken = {first: reds_way, second: greens_way} if together else {first: reds_way}
-        aside = {first: expert.rest(first)} if first != second else {}
+        both = first != second
+        taken = {first: reds_way, second: greens_way} if both else {first: reds_way}
         expert.pick_together(taken)
         expert.raise_by(LIFT_M, *taken)
         expert.place(first, ground, LIFT_M)
         expert.withdraw(first)
-        if not together:
-            expert.reach({**aside, second: greens_way.before})
+        if not both:
             expert.pick(second, greens_way)
             expert.raise_by(LIFT_M, second)
         upon = replace(upon, target=self.red.position('top') + [0, 0, GAP_M])
-        expert.place(second, upon, meanwhile=aside)
+        expert.place(second, upon, meanwhile={first: expert.rest(first)} if both else None)
 
     def _way(self, expert: Expert, arm: str, put: Carry) -> Approach:
         """Return how to take a block by two of its faces."""

@@ -62,7 +62,10 @@ def test_after_an_interrupt_nothing_is_broken_and_the_rest_is_made(tmp_path):
     [
         (['--episodes', '3', '--first-seed', '99999'], 'training seeds lie below 100000'),
         (['--episodes', '0'], '--episodes is 0, expected 1 or more'),
-        (['--episodes', '1', '--setting', 'harder'], 'unknown setting "harder" (did you mean "hard"'),
+        (
+            ['--episodes', '1', '--setting', 'harder'],
+            'unknown setting "harder" (did you mean "hard"',
+        ),
         (['--episodes', '1', '--second-attempt', '2'], '--second-attempt is 2.0, expected 0 to 1'),
     ],
 )

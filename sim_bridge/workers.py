@@ -1,0 +1,86 @@
+"""Processes that record expert episodes, each in a simulator of its own."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from aim_policy.atomic import written_aside
+from aim_policy.episode import write_episode
+from sim_bridge.backend import ExpertFailed
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scene to record. `setting` and the figures hold for the whole run."""
+
+    task: str
+    seed: int
+    setting: str
+    folder: Path
+    noise_m: float
+    second_attempt: float
+    picture_every: int
+
+    @property
+    def path(self) -> Path:
+        """Where its episode goes."""
+        return self.folder / 'data' / f'episode{self.seed}.hdf5'
+
+
+class Workers:
+    """Processes that record one job at a time."""
+
+    def __init__(self, count: int) -> None:
+        context = multiprocessing.get_context('spawn')
+        threads = max(1, (os.cpu_count() or 1) // count)
+        # Read by Mesa's CPU driver when a worker loads it: workers should not fight for cores.
+        os.environ.setdefault('LP_NUM_THREADS', str(threads))
+        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_ignore_interrupts)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is not None:
+            self.stop()
+        self._pool.shutdown(cancel_futures=True)
+
+    def submit(self, job: Job) -> Future:
+        """Start a job; its result is the seed and why it failed, '' if it did not."""
+        return self._pool.submit(_record, job)
+
+    def stop(self) -> None:
+        """Drop what has not begun."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """Let only the main process hear Ctrl-C: it ends the workers after their episode."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _record(job: Job) -> tuple[int, str]:
+    from sim_bridge.builtin import shared_backend
+    from sim_bridge.expert import Habits
+    from sim_bridge.recorder import Failure, record
+
+    habits = Habits(job.noise_m, job.second_attempt)
+    try:
+        episode = record(
+            shared_backend(), job.task, job.seed, job.setting, habits, job.picture_every
+        )
+    except ExpertFailed as error:
+        return job.seed, str(error)
+    if isinstance(episode, Failure):
+        return job.seed, episode.reason
+    wordings = job.folder / 'instructions' / f'{job.path.stem}.json'  # where RoboTwin looks
+    with written_aside(wordings) as aside:
+        aside.write_text(json.dumps(episode.instructions))
+    write_episode(job.path, episode, overwrite=True)
+    return job.seed, ''
