@@ -13,6 +13,7 @@ if os.environ.get('AIM_ROS_REQUIRE') != '1':
     pytest.importorskip('aim_ros.msg', reason='needs ROS 2 and the built messages')
 
 import rclpy
+from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -30,6 +31,15 @@ class Listener(Node):
         self.create_subscription(
             message_type, topic, lambda message: self._store(topic, message), qos
         )
+
+    def action_client(self, action_type, name, timeout_s=20.0):
+        """Make a client in the executor's thread; rclpy announces them before they are ready."""
+        task = self.executor.create_task(lambda: ActionClient(self, action_type, name))
+        end = time.monotonic() + timeout_s
+        while not task.done() and time.monotonic() < end:
+            time.sleep(0.01)
+        assert task.result().wait_for_server(timeout_s)
+        return task.result()
 
     def _store(self, topic, message):
         with self._changed:
