@@ -27,6 +27,7 @@ def node(start, listener):
 
 def test_no_ground_truth_reaches_the_policy(node, listener, robot):
     """Everything it subscribes to is a sensor of the robot."""
+    listener.action_client(RunPolicy, 'policy/run')  # it is discovered when this returns
     found = dict(listener.get_subscriber_names_and_types_by_node('policy', '/'))
     expected = {f'/{camera.name}/image_raw' for camera in robot.cameras}
     expected |= {'/joint_states', '/joint_targets'}
