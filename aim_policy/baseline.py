@@ -51,13 +51,15 @@ class HoldPolicy:
         return PolicyOutput(chunk, timings_ms={'act': 1e3 * (time.perf_counter() - start)})
 
 
-def make_hold(robot: RobotSpec, checkpoint: str, device: str) -> HoldPolicy:
+def make_hold(robot: RobotSpec, checkpoint: str, device: str, preset: str = '') -> HoldPolicy:
     """Build the hold policy for `aim_policy.registry`; it computes on no device.
 
     Raises:
-        ConfigError: a checkpoint is asked for.
+        ConfigError: a checkpoint or a preset is asked for.
     """
     del device
     if checkpoint:
         raise ConfigError(f'checkpoint is "{checkpoint}", expected none: hold has no weights')
+    if preset:
+        raise ConfigError(f'preset is "{preset}", expected none: hold imagines nothing')
     return HoldPolicy(robot)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from aim_policy.checkpoint import load_checkpoint
 from aim_policy.checks import check_instruction, check_joints, check_observation
 from aim_policy.config import ConfigError
-from aim_policy.interface import Observation, PolicyOutput, Vector
+from aim_policy.history import History
+from aim_policy.interface import Image, Observation, PolicyOutput, Vector
 from aim_policy.model.aim import AimModel
 from aim_policy.model.config import ModelConfig, load_model_config
 from aim_policy.model.sampler import Sampler
-from aim_policy.robot import RobotSpec
+from aim_policy.robot import RobotSpec, share_dir
 from aim_policy.transforms import Normalisation, Transforms
 
 
@@ -31,6 +34,7 @@ class AimPolicy:
         device: str = 'cpu',
         weights: str = 'own weights',
         show_future: bool = False,
+        preset: str = '',
     ) -> None:
         """Put a model to work.
 
@@ -42,6 +46,7 @@ class AimPolicy:
             device: torch device to compute on.
             weights: where they come from, for `description`.
             show_future: decode the imagined camera images too.
+            preset: name in `aim_policy.model.config.PRESETS`, '' for the model's own steps.
         """
         figures = figures or Normalisation.of_robot(robot, config.action_unit_rad)
         self.robot = robot
@@ -51,31 +56,67 @@ class AimPolicy:
         self.description = f'AIM {config.name}, {weights}'
         self.show_future = show_future
         self._transforms = Transforms(robot, config, figures)
-        self._sampler = Sampler(self.model.transformer, config.sampling)
+        self.sampling = config.sampling.preset(preset)
+        self._black = self._black_maps()
+        self.sampler = Sampler(self.model.transformer, self.sampling, self._black)
+        self.history = History(self.model, self.sampler, self._transforms)
         # On the CPU wherever the network is, so that every device draws the same noise.
         self._generator = torch.Generator().manual_seed(0)
         self._chunk_id = 0
 
     @classmethod
     def random(
-        cls, robot: RobotSpec, config: ModelConfig, seed: int, device: str = 'cpu'
+        cls,
+        robot: RobotSpec,
+        config: ModelConfig,
+        seed: int,
+        device: str = 'cpu',
+        preset: str = '',
     ) -> AimPolicy:
         """Return a policy with untrained weights: it trembles, safely."""
         model = AimModel.random(config, seed)
         weights = 'random weights: expect no success'
-        return cls(robot, config, model, device=device, weights=weights)
+        return cls(robot, config, model, device=device, weights=weights, preset=preset)
+
+    @classmethod
+    def from_checkpoint(
+        cls, path: Path | str, robot: RobotSpec, device: str = 'cpu', preset: str = ''
+    ) -> AimPolicy:
+        """Return the policy that a checkpoint of `aim_policy.checkpoint` holds.
+
+        Raises:
+            ConfigError: it is damaged, of another format, or made for another robot.
+        """
+        info, model = load_checkpoint(path, robot)
+        weights = f'weights of {Path(path).resolve().name}'
+        return cls(robot, info.model, model, info.normalisation, device, weights, preset=preset)
 
     def reset(self, instruction: str, seed: int) -> None:
         """Start an episode; all randomness of it comes from `seed`."""
         check_instruction(instruction)
         self._generator.manual_seed(seed)
+        self.history.clear()
         self._chunk_id = 0
 
     def observe(self, observation: Observation, executed: Vector) -> None:
-        """Check a key frame between two chunks; this network keeps no history."""
+        """Take note of a key frame between two chunks, if the network keeps a history.
+
+        Key frames stand where the network expects them: with a code of single frames every
+        `steps_per_frame` rows of motion, with one of f frames every f-th part of that.
+
+        Args:
+            observation: the frame.
+            executed: float64[n, A], targets that were commanded since the frame before; empty if
+                nobody knows, the last chunk then counts as executed.
+
+        Raises:
+            ValueError: the observation does not fit the robot, or `executed` not the time.
+        """
         check_observation(observation, self.robot)
         for row in executed:
             check_joints('executed', row, self.robot)
+        with torch.inference_mode():
+            self.history.observe(observation, executed)
 
     def infer(self, observation: Observation) -> PolicyOutput:
         """Imagine where to act, then act.
@@ -86,51 +127,65 @@ class AimPolicy:
         check_observation(observation, self.robot)
         timings: dict[str, float] = {}
         with torch.inference_mode():
-            with self._stage('encode', timings):
-                context = self._sampler.append(*self._encode(observation))
+            with self._stage('append', timings):
+                context = self.history.context(observation)
             with self._stage('imagine', timings):
-                intent = self._sampler.imagine(context, self._generator)
+                intent = self.sampler.imagine(context, self._generator)
             with self._stage('act', timings):
-                actions = self._sampler.act(context, intent, self._generator)
+                actions = self.sampler.act(context, intent, self._generator)
             with self._stage('decode', timings):
                 chunk = self._transforms.chunk(actions, observation, self._chunk_id)
-                maps = self._transforms.value_maps(self.model.decode_maps(intent.value))
-                future = self._future_images(intent.rgb)
+                maps = self._transforms.value_maps(
+                    self.model.decode_maps(intent.value, self._black)
+                )
+                future = self._future_images(intent.rgb, context.current)
+        self.history.planned(context, observation, chunk.positions)
         self._chunk_id += 1
         return PolicyOutput(chunk, maps, future, timings)
 
-    def _encode(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
-        views = self._transforms.images(observation.images)
-        latents = self.model.encode({name: view.to(self.device) for name, view in views.items()})
-        text = self.model.text_encoder.encode(observation.instruction)[None]
-        joints = self._transforms.proprioception(
-            observation.joint_position, observation.joint_target
-        )
-        return latents, text.to(self.device), joints.to(self.device)
+    def _black_maps(self) -> Tensor:
+        """What maps without any heat look like in latents: float[1, C, 1, rows, columns]."""
+        black = {
+            view.camera: torch.zeros(1, 1, view.height, view.width, device=self.device)
+            for view in self.config.views
+        }
+        with torch.inference_mode():
+            return self.model.encode_maps(black)
 
-    def _future_images(self, latents: Tensor | None) -> dict:
+    def _future_images(self, latents: Tensor | None, current: Tensor) -> dict[str, Image]:
         if latents is None or not self.show_future:
             return {}
-        return self._transforms.future_images(self.model.decode(latents))
+        return self._transforms.future_images(self.model.decode(latents, current))
 
     @contextmanager
     def _stage(self, name: str, timings: dict[str, float]) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
+        """Time on the device itself where it keeps time."""
         if self.device.type == 'cuda':
-            torch.cuda.synchronize(self.device)
-        timings[name] = 1e3 * (time.perf_counter() - start)
+            first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            first.record()
+            yield
+            last.record()
+            last.synchronize()
+            timings[name] = first.elapsed_time(last)
+        else:
+            start = time.perf_counter()
+            yield
+            timings[name] = 1e3 * (time.perf_counter() - start)
 
 
-def make_aim(robot: RobotSpec, checkpoint: str, device: str) -> AimPolicy:
+def make_aim(robot: RobotSpec, checkpoint: str, device: str, preset: str = '') -> AimPolicy:
     """Build AIM for `aim_policy.registry`.
 
+    Without a checkpoint it takes the one that is shipped, or untrained weights if there is none.
+
     Raises:
-        ConfigError: a checkpoint is asked for.
+        ConfigError: the checkpoint cannot be loaded, or was made for another robot.
     """
-    if checkpoint:
-        raise ConfigError(f'checkpoint is "{checkpoint}", expected none: no AIM can load one')
-    return AimPolicy.random(robot, load_model_config('test'), seed=0, device=device)
+    shipped = share_dir() / 'models' / 'aim_tiny'
+    if checkpoint or shipped.is_dir():
+        return AimPolicy.from_checkpoint(checkpoint or shipped, robot, device, preset)
+    config = load_model_config('test')
+    return AimPolicy.random(robot, config, seed=0, device=device, preset=preset)
 
 
 def _device(name: str) -> torch.device:

@@ -17,7 +17,9 @@ POLICIES = tuple(FACTORIES)
 """Names that `make_policy` knows."""
 
 
-def make_policy(name: str, robot: RobotSpec, checkpoint: str = '', device: str = 'cpu') -> Policy:
+def make_policy(
+    name: str, robot: RobotSpec, checkpoint: str = '', device: str = 'cpu', preset: str = ''
+) -> Policy:
     """Build a policy.
 
     Args:
@@ -25,6 +27,7 @@ def make_policy(name: str, robot: RobotSpec, checkpoint: str = '', device: str =
         robot: what it is to drive.
         checkpoint: folder of weights, '' for the policy's default.
         device: torch device, for policies that compute on one.
+        preset: how many steps to imagine and act in, '' for the policy's default.
 
     Raises:
         ConfigError: no such policy, or one that cannot be built for this robot.
@@ -32,4 +35,4 @@ def make_policy(name: str, robot: RobotSpec, checkpoint: str = '', device: str =
     if name not in FACTORIES:
         raise unknown_name('policy', name, FACTORIES)
     module, factory = FACTORIES[name].split(':')
-    return getattr(import_module(module), factory)(robot, checkpoint, device)
+    return getattr(import_module(module), factory)(robot, checkpoint, device, preset)

@@ -1,90 +1,22 @@
-"""Who may look at whom: the intent-causal mask, and rotary positions.
+"""Attention over visible keys, executed in three ways that agree.
 
-Every token has a group, a frame and a `now`: the frame that was current at its chunk's planning.
-The table below is the whole rule; every way of computing attention derives its mask from it.
+`Split` looks at what is visible, `Dense` at everything through a written-out mask, `Flex` at
+everything in one call that skips blocks nobody sees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
+from aim_policy.model.mask import Place, Scope, groups, joined, visible
 
-class Group(IntEnum):
-    """What a token stands for."""
-
-    OBSERVED = 0  # o, clean frames up to the current one
-    EXECUTED = 1  # a_{<=t}, what was done
-    PROPRIO = 2  # measured and commanded joints now
-    RGB = 3  # x, noisy future frames
-    VALUE = 4  # m and its noise token, noisy future maps
-    ACTION = 5  # a, noisy future actions
-
-
-class Rule(IntEnum):
-    """When a query of one group sees a key of another."""
-
-    NEVER = 0
-    PAST = 1  # key.frame <= query.now
-    CURRENT = 2  # key.frame == query.now
-    CHUNK = 3  # planned together
-    CHUNKS = 4  # planned together or earlier
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the tokens of one group stand; frame and now: int[N], position: float[N, 3]."""
-
-    group: Group
-    frame: Tensor
-    now: Tensor
-    position: Tensor  # time, row, column
-
-
-Ids = Tensor | int
 KeyValue = tuple[Tensor, Tensor]  # each [B, heads, N, head_dim]
-
-
-def visibility(history_to_action: bool = False) -> Tensor:
-    """Table 3.4: int[query group, key group] of `Rule`."""
-    never, past, current, chunk, chunks = Rule
-    shown = past if history_to_action else current
-    return torch.tensor([
-        # observed, executed, proprio, rgb, value, action
-        [past, past, never, never, never, never],  # o
-        [current, chunks, never, never, never, never],  # executed a
-        [current, past, chunk, never, never, never],  # proprioception
-        [past, past, never, chunk, never, never],  # x: does not know that the map exists
-        [past, never, never, chunk, chunk, never],  # m
-        [shown, past, chunk, never, chunk, chunk],  # a: the future only through m
-    ])  # fmt: skip
-
-
-def visible(rule: Ids, query_now: Ids, key_frame: Ids, key_now: Ids) -> Tensor | bool:
-    """Whether a query sees a key; integers, or tensors that broadcast."""
-    return (
-        ((rule == Rule.PAST) & (key_frame <= query_now))
-        | ((rule == Rule.CURRENT) & (key_frame == query_now))
-        | ((rule == Rule.CHUNK) & (key_now == query_now))
-        | ((rule == Rule.CHUNKS) & (key_now <= query_now))
-    )
-
-
-def dense_mask(table: Tensor, queries: Sequence[Place], keys: Sequence[Place]) -> Tensor:
-    """The mask of all queries against all keys, bool[N_q, N_k]."""
-    rule = table[_groups(queries)][:, _groups(keys)]
-    query_now = torch.cat([place.now for place in queries])[:, None]
-    key_frame = torch.cat([place.frame for place in keys])
-    return visible(rule, query_now, key_frame, torch.cat([place.now for place in keys]))
-
-
-def _groups(places: Sequence[Place]) -> Tensor:
-    return torch.cat([torch.full_like(place.now, int(place.group)) for place in places])
 
 
 @dataclass(frozen=True)
@@ -95,41 +27,99 @@ class Sight:
     mask: Tensor | None
 
 
-def look(table: Tensor, query: Place, keys: Sequence[Place], dense: bool = False) -> Sight:
+def look(
+    scope: Scope,
+    query: Place,
+    keys: Sequence[Place],
+    dense: bool = False,
+    device: torch.device | str = 'cpu',
+) -> Sight:
     """Work out what the tokens of one place see.
 
     Key segments that nobody may see are left out rather than masked, so that their presence cannot
     change even the rounding of the result. `dense` masks them: the form to check against.
     """
-    blocks = [dense_mask(table, [query], [key]) for key in keys]
-    chosen = tuple(i for i, block in enumerate(blocks) if dense or block.any())
-    mask = torch.cat([blocks[i] for i in chosen], dim=1)
-    return Sight(chosen, None if mask.all() else mask)
+    blocks = [_BlockMask(scope, query, key) for key in keys]
+    chosen = tuple(i for i, block in enumerate(blocks) if dense or block.seen.any())
+    if all(blocks[i].seen.all() for i in chosen):
+        return Sight(chosen, None)
+    return Sight(chosen, torch.cat([blocks[i].full() for i in chosen], dim=1).to(device))
+
+
+class _BlockMask:
+    """The mask between two places, one entry per pair of ids instead of per pair of tokens."""
+
+    def __init__(self, scope: Scope, query: Place, key: Place) -> None:
+        rule = scope.table[query.group, key.group]
+        query_now, self.row = torch.unique(query.now, return_inverse=True)
+        ids = torch.stack([key.frame, key.now])
+        (key_frame, key_now), self.column = torch.unique(ids, dim=1, return_inverse=True)
+        self.seen = visible(rule, query_now[:, None], key_frame, key_now, scope)
+
+    def full(self) -> Tensor:
+        """bool[N_q, N_k]."""
+        return self.seen[self.row][:, self.column]
 
 
 def attend(query: Tensor, keys: Sequence[KeyValue], sight: Sight) -> Tensor:
     """softmax(Q K^T / sqrt(d)) V over what is in sight; [B, heads, N, head_dim]."""
-    key = torch.cat([keys[i][0] for i in sight.segments], dim=2)
-    value = torch.cat([keys[i][1] for i in sight.segments], dim=2)
-    mask = None if sight.mask is None else sight.mask.to(query.device)
-    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    key, value = _together([keys[i] for i in sight.segments])
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=sight.mask)
 
 
-def rotary_table(position: Tensor, head_dim: int) -> Tensor:
-    """Rotations for positions (time, row, column): complex[N, head_dim / 2].
+class Split:
+    """Attention segment by segment, over visible keys only: for acting on remembered keys."""
 
-    Rows and columns get a third of the head each, rounded down to pairs; time gets the rest.
-    """
-    side = 2 * (head_dim // 6)
-    angles = []
-    for axis, dim in enumerate((head_dim - 2 * side, side, side)):
-        frequency = 10_000.0 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
-        angles.append(position[:, axis, None].double() * frequency)
-    angle = torch.cat(angles, dim=1).float()
-    return torch.polar(torch.ones_like(angle), angle)
+    dense = False
+
+    def __init__(
+        self, scope: Scope, queries: Sequence[Place], keys: Sequence[Place], device: torch.device
+    ) -> None:
+        self.sights = [look(scope, query, keys, self.dense, device) for query in queries]
+
+    def __call__(self, queries: Sequence[Tensor], keys: Sequence[KeyValue]) -> list[Tensor]:
+        """Per query segment what it took from the keys."""
+        return [attend(q, keys, sight) for q, sight in zip(queries, self.sights, strict=True)]
 
 
-def rotate(heads: Tensor, table: Tensor) -> Tensor:
-    """Turn neighbouring pairs of [B, heads, N, head_dim] by the table's angles."""
-    pairs = torch.view_as_complex(heads.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * table).flatten(-2).type_as(heads)
+class Dense(Split):
+    """Attention over all keys with the mask written out: the form to check against."""
+
+    dense = True
+
+
+class Flex:
+    """Attention of all tokens in one call, skipping blocks that nobody sees: for training."""
+
+    def __init__(
+        self, scope: Scope, queries: Sequence[Place], keys: Sequence[Place], device: torch.device
+    ) -> None:
+        table = scope.table.to(device)
+        query_group, key_group = groups(queries).to(device), groups(keys).to(device)
+        query_now, key_now = joined(queries, 'now').to(device), joined(keys, 'now').to(device)
+        key_frame = joined(keys, 'frame').to(device)
+
+        def mask(batch: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
+            rule = table[query_group[q], key_group[k]]
+            return visible(rule, query_now[q], key_frame[k], key_now[k], scope)
+
+        sizes = len(query_now), len(key_now)
+        self.mask = create_block_mask(mask, None, None, *sizes, device=str(device))
+        self.lengths = [len(place.now) for place in queries]
+        self.kernel = torch.compile(flex_attention) if device.type == 'cuda' else flex_attention
+
+    def __call__(self, queries: Sequence[Tensor], keys: Sequence[KeyValue]) -> list[Tensor]:
+        """Per query segment what it took from the keys."""
+        query = torch.cat(list(queries), dim=2)
+        attended = self.kernel(query, *_together(keys), block_mask=self.mask)
+        return list(attended.split(self.lengths, dim=2))
+
+
+EXECUTIONS = {'split': Split, 'dense': Dense, 'flex': Flex}
+
+
+def _together(keys: Sequence[KeyValue]) -> KeyValue:
+    if len(keys) == 1:
+        return keys[0]
+    key, value = (torch.cat(tensors, dim=2) for tensors in zip(*keys, strict=True))
+    return key, value

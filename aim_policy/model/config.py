@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aim_policy.config import ConfigError, load_config, unknown_name
 from aim_policy.robot import share_dir
@@ -31,20 +31,47 @@ class ViewConfig:
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How noise becomes a chunk: one row of the presets in section 3.6."""
+    """How noise becomes a chunk (section 3.6)."""
 
-    video_steps: int = 5  # N_v, joint steps of x and m
+    video_steps: int = 5  # N_v, joint steps of x and m; 0 acts on a black map
     video_shift: float = 5.0  # s of their grid; more of it spends more steps at high noise
     sigma_end: float = 0.0  # noise level at which x and m stop
+    guidance: float = 1.0  # how far x is pushed towards the instruction; 1 leaves it as learned
     imagine_rgb: bool = True  # False leaves x out: m then sees the past only
     extra_freeze_pass: bool = False  # a reads m at sigma_end, not as the last step saw it
     action_steps: int = 10  # N_a
     action_shift: float = 1.0
 
     def __post_init__(self) -> None:
-        _require_positive(self, 'video_steps', 'video_shift', 'action_steps', 'action_shift')
+        _require_positive(self, 'video_shift', 'guidance', 'action_steps', 'action_shift')
+        _require(self.video_steps >= 0, 'video_steps', self.video_steps, 'at least 0')
         holds = 0.0 <= self.sigma_end < 1.0
         _require(holds, 'sigma_end', self.sigma_end, 'at least 0 and under 1')
+        if self.guidance != 1.0:
+            _require(self.imagine_rgb, 'imagine_rgb', self.imagine_rgb, 'true with guidance')
+
+    def preset(self, name: str) -> SamplingConfig:
+        """This, with the numbers of one of `PRESETS`; '' leaves it as it is.
+
+        Raises:
+            ConfigError: no such preset.
+        """
+        if name and name not in PRESETS:
+            raise unknown_name('preset', name, PRESETS)
+        steps = dict(zip(PRESET_COLUMNS, PRESETS[name], strict=True)) if name else {}
+        return replace(self, **steps)  # type: ignore[arg-type]
+
+
+PRESET_COLUMNS = 'video_steps', 'sigma_end', 'guidance', 'imagine_rgb', 'action_steps'
+PRESETS = {
+    'reference': (25, 0.0, 5.0, True, 50),  # quality first
+    'paper-lva': (3, 0.6, 1.0, True, 10),  # the partial schedule of LingBot-VA's paper
+    'realtime': (5, 0.0, 1.0, True, 10),
+    'flash': (1, 0.0, 1.0, True, 4),  # wants training for few steps
+    'value-only': (3, 0.0, 1.0, False, 10),  # wants training with x left out at times
+    'action-only': (0, 0.0, 1.0, False, 10),  # when there is no time to imagine
+}
+"""The table of section 3.6. Shifts and the freeze pass stay those that a model was trained for."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +103,8 @@ class ModelConfig:
     proprioception: bool = False  # a sees a token of the measured and commanded joints
     history_to_action: bool = False  # a sees all observed frames, not only the current one
     align_current: bool = False  # x and m tokens start with the current latent of their place
+    history_frames: int = 1  # latent frames that a chunk is planned from, the current one included
+    pin_first_frame: bool = False  # the episode's first frame stays in sight
     coordinate_features: bool = False  # tokens say where in their view, or when in the chunk
     sampling: SamplingConfig = SamplingConfig()
 

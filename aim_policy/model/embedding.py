@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from aim_policy.model.attention import Group, Place, rotary_table
 from aim_policy.model.canvas import Canvas
 from aim_policy.model.config import ModelConfig
-from aim_policy.model.layers import FeedForward, TimeEmbedding
+from aim_policy.model.layers import FeedForward, PatchEmbedding, TimeEmbedding
+from aim_policy.model.mask import Group, Ids, Place
+from aim_policy.model.rotary import rotary_table
 
 ACTION_GROUPS = (Group.EXECUTED, Group.PROPRIO, Group.ACTION)
 BRANCH = {group: 'action' if group in ACTION_GROUPS else 'video' for group in Group}
@@ -31,14 +32,19 @@ class Segment:
 
 
 class TokenEmbedding(nn.Module):
-    """One method per token group. Sigma is float[B, 1], or float[B, F] for one level per frame."""
+    """One method per token group.
+
+    Sigma is float[B, 1], or float[B, F] for one level per frame. `now` is the frame at which a
+    chunk is planned; int[n] for n chunks of a training clip, whose data stand one after another.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        width, narrow, numbers = config.width, config.action_width, config.token_numbers
-        self.patch = nn.Linear(numbers, width)
-        self.value_patch = nn.Linear(numbers, width) if config.own_value_weights else None
+        width, narrow = config.width, config.action_width
+        patch = config.latent_channels, config.patch, width
+        self.patch = PatchEmbedding(*patch)
+        self.value_patch = PatchEmbedding(*patch) if config.own_value_weights else None
         self.value_type = nn.Parameter(torch.zeros(width))  # e_m
         self.value_noise = nn.Parameter(0.02 * torch.randn(width))  # n^m
         self.action = FeedForward(config.action_dim, narrow, narrow)
@@ -48,8 +54,8 @@ class TokenEmbedding(nn.Module):
         if config.proprioception:
             self.proprio = FeedForward(2 * config.action_dim, narrow, narrow)
         if config.align_current:
-            self.current_to_rgb = nn.Linear(numbers, width)
-            self.current_to_value = nn.Linear(numbers, width)
+            self.current_to_rgb = PatchEmbedding(*patch)
+            self.current_to_value = PatchEmbedding(*patch)
         if config.coordinate_features:
             self._add_coordinates()
 
@@ -59,53 +65,62 @@ class TokenEmbedding(nn.Module):
         place = self._canvas_place(Group.OBSERVED, frame, frame)
         return self._segment(place, self._tokens(self.patch, latents), _clean(latents))
 
-    def rgb(self, noisy: Tensor, sigma: Tensor, current: Tensor, now: int) -> Segment:
-        """u_x = E_patch(x): float[B, C, F, rows, columns]; current: o_t, float[B, C, 1, ...]."""
+    def rgb(self, noisy: Tensor, sigma: Tensor, current: Tensor, now: Ids) -> Segment:
+        """u_x = E_patch(x): float[B, C, F, rows, columns]; current: o_t, float[B, C, n, ...]."""
         hidden = self._tokens(self.patch, noisy)
         if self.config.align_current:
             hidden = hidden + self._repeated(self.current_to_rgb, current)
-        frame = now + 1 + torch.arange(self.config.frames)
-        place = self._canvas_place(Group.RGB, frame, torch.full_like(frame, now))
+        place = self._canvas_place(Group.RGB, *_future(noisy.shape[2], now))
         return self._segment(place, hidden, sigma)
 
-    def value(self, noisy: Tensor, sigma: Tensor, current: Tensor, now: int) -> Segment:
+    def value(self, noisy: Tensor, sigma: Tensor, current: Tensor, now: Ids) -> Segment:
         """[n^m, u_m = E_patch(m) + e_m] of each frame; arguments as in `rgb`."""
         hidden = self._tokens(self.value_patch or self.patch, noisy) + self.value_type
         if self.config.align_current:
             hidden = hidden + self._repeated(self.current_to_value, current)
-        hidden = rearrange(hidden, 'b (f n) d -> b f n d', f=self.config.frames)
+        hidden = rearrange(hidden, 'b (f n) d -> b f n d', f=noisy.shape[2])
         noise = self.value_noise.expand(*hidden.shape[:2], 1, -1)
         hidden = torch.cat([noise, hidden], dim=2).flatten(1, 2)
-        frame = now + 1 + torch.arange(self.config.frames)
-        place = self._canvas_place(Group.VALUE, frame, torch.full_like(frame, now), noise=True)
+        place = self._canvas_place(Group.VALUE, *_future(noisy.shape[2], now), noise=True)
         return self._segment(place, hidden, sigma)
 
-    def actions(self, noisy: Tensor, sigma: Tensor, now: int) -> Segment:
+    def actions(self, noisy: Tensor, sigma: Tensor, now: Ids) -> Segment:
         """u_a = E_a(a): float[B, K, A]."""
-        return self._actions(Group.ACTION, noisy, sigma, now)
+        blocks = noisy.shape[1] // self.config.steps_per_frame
+        return self._actions(Group.ACTION, noisy, sigma, *_future(blocks, now))
 
-    def executed(self, actions: Tensor, now: int) -> Segment:
-        """What was done of the chunk planned at `now`: float[B, whole frames of steps, A]."""
-        return self._actions(Group.EXECUTED, actions, _clean(actions), now)
+    def executed(self, actions: Tensor, frame: Tensor, now: Tensor) -> Segment:
+        """What was done: float[B, blocks of n_a, A].
 
-    def proprioception(self, joints: Tensor, now: int) -> Segment:
-        """Measured and commanded joints: float[B, 2 A]."""
-        frame = torch.tensor([now])
-        place = Place(Group.PROPRIO, frame, frame, torch.tensor([[now, -1.0, -1.0]]))
-        return self._segment(place, self.proprio(joints)[:, None], _clean(joints))
+        Args:
+            actions: in the units of the chunk that they were planned in.
+            frame: int[blocks], the frame that each led to.
+            now: int[blocks], the frame that each was planned at.
+        """
+        return self._actions(Group.EXECUTED, actions, _clean(actions), frame, now)
 
-    def _actions(self, group: Group, actions: Tensor, sigma: Tensor, now: int) -> Segment:
+    def proprioception(self, joints: Tensor, now: Ids) -> Segment:
+        """Measured and commanded joints: float[B, 2 A], or float[B, n, 2 A]."""
+        frame = torch.as_tensor(now).reshape(-1)
+        aside = torch.full((len(frame),), -1.0)
+        place = Place(Group.PROPRIO, frame, frame, torch.stack([frame, aside, aside], dim=1))
+        hidden = self.proprio(joints.to(self.proprio[0].weight.dtype))
+        return self._segment(place, hidden.reshape(len(joints), len(frame), -1), _clean(joints))
+
+    def _actions(
+        self, group: Group, actions: Tensor, sigma: Tensor, frame: Tensor, now: Tensor
+    ) -> Segment:
         """Action j of n in frame f stands at time f + j / (n + 1)."""
-        n, count = self.config.steps_per_frame, actions.shape[1]
-        frame = now + 1 + torch.arange(count) // n
-        time = frame + (torch.arange(count) % n + 1) / (n + 1)
+        n = self.config.steps_per_frame
+        j = torch.arange(n)
+        time = (frame[:, None] + (j + 1) / (n + 1)).flatten()
         aside = torch.full_like(time, -1.0)
-        place = Place(
-            group, frame, torch.full_like(frame, now), torch.stack([time, aside, aside], dim=1)
-        )
-        hidden = self.action(actions)
+        ids = frame.repeat_interleave(n), now.repeat_interleave(n)
+        place = Place(group, *ids, torch.stack([time, aside, aside], dim=1))
+        hidden = self.action(actions.to(self.action[0].weight.dtype))
         if self.config.coordinate_features:
-            hidden = hidden + self.step_coordinates(self.steps[:count])
+            step = ((frame - now - 1)[:, None] * n + j).flatten()
+            hidden = hidden + self.step_coordinates(self.steps[step.to(self.steps.device)])
         return self._segment(place, hidden, sigma)
 
     def _segment(self, place: Place, hidden: Tensor, sigma: Tensor) -> Segment:
@@ -124,32 +139,29 @@ class TokenEmbedding(nn.Module):
         cells = torch.cartesian_prod(*(torch.arange(side // self.config.patch) for side in sides))
         if noise:
             cells = torch.cat([torch.tensor([[-1, -1]]), cells])
-        cells, frames = cells.repeat(len(frame), 1), frame.repeat_interleave(len(cells))
-        position = torch.cat([frames[:, None], cells], dim=1).float()
-        return Place(group, frames, now.repeat_interleave(len(frames) // len(now)), position)
+        frames, nows = (ids.repeat_interleave(len(cells)) for ids in (frame, now))
+        position = torch.cat([frames[:, None], cells.repeat(len(frame), 1)], dim=1).float()
+        return Place(group, frames, nows, position)
 
-    def to_canvas(self, tokens: Tensor) -> Tensor:
+    def to_canvas(self, tokens: Tensor, group: Group) -> Tensor:
         """Numbers of tokens float[B, N, p p C] -> float[B, C, F, rows, columns]."""
-        config = self.config
+        config, noise = self.config, int(group == Group.VALUE)
         rows, columns = config.rows // config.patch, config.columns // config.patch
-        frames = rearrange(tokens, 'b (f n) c -> b f n c', f=config.frames)
+        frames = rearrange(tokens, 'b (f n) c -> b f n c', n=rows * columns + noise)
         return rearrange(
-            frames[:, :, -rows * columns :],  # n^m, first in its frame, predicts nothing
+            frames[:, :, noise:],  # n^m, first in its frame, predicts nothing
             'b f (h w) (p q c) -> b c f (h p) (w q)', h=rows, p=config.patch, q=config.patch,
         )  # fmt: skip
 
-    def _patches(self, latents: Tensor) -> Tensor:
-        size = self.config.patch
-        return rearrange(latents, 'b c f (h p) (w q) -> b (f h w) (c p q)', p=size, q=size)
-
-    def _tokens(self, patch: nn.Linear, latents: Tensor) -> Tensor:
-        tokens = patch(self._patches(latents))
+    def _tokens(self, patch: PatchEmbedding, latents: Tensor) -> Tensor:
+        tokens = patch(latents)
         if self.config.coordinate_features:
             tokens = tokens + self.cell_coordinates(self.cells).repeat(latents.shape[2], 1)
         return tokens
 
-    def _repeated(self, patch: nn.Linear, current: Tensor) -> Tensor:
-        return patch(self._patches(current)).repeat(1, self.config.frames, 1)
+    def _repeated(self, patch: PatchEmbedding, current: Tensor) -> Tensor:
+        frames, chunks = self.config.frames, current.shape[2]
+        return repeat(patch(current), 'b (n c) d -> b (n f c) d', n=chunks, f=frames)
 
     def _add_coordinates(self) -> None:
         coordinates = Canvas(self.config).token_coordinates()
@@ -159,6 +171,13 @@ class TokenEmbedding(nn.Module):
         self.register_buffer('steps', steps, persistent=False)
         self.cell_coordinates = nn.Linear(cells.shape[1], self.config.width)
         self.step_coordinates = nn.Linear(steps.shape[1], self.config.action_width)
+
+
+def _future(count: int, now: Ids) -> tuple[Tensor, Tensor]:
+    """Frame and now of `count` frames that chunks planned at `now` predict: int[count] each."""
+    nows = torch.as_tensor(now).reshape(-1, 1)
+    frames = nows + 1 + torch.arange(count // len(nows))
+    return frames.flatten(), nows.expand_as(frames).flatten()
 
 
 def _clean(like: Tensor) -> Tensor:

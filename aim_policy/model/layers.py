@@ -9,7 +9,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aim_policy.model.attention import KeyValue, rotate
+from aim_policy.model.attention import KeyValue
+from aim_policy.model.rotary import rotate
 
 EPS = 1e-6
 
@@ -18,6 +19,11 @@ def adaptive_norm(hidden: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """AdaLN: normalise over the width, then scale and shift by what the noise level says."""
     normal = functional.layer_norm(hidden.float(), hidden.shape[-1:], eps=EPS)
     return (normal * (1 + scale) + shift).type_as(hidden)
+
+
+def gated(hidden: Tensor, gate: Tensor, change: Tensor) -> Tensor:
+    """Residual, in float32 whatever the weights' type."""
+    return (hidden.float() + gate * change).type_as(hidden)
 
 
 def modulation_table(count: int, width: int) -> nn.Parameter:
@@ -38,10 +44,28 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """float[B, T] -> vectors [B, T, D] and modulation [B, T, 6, D]."""
-        steps = torch.arange(self.half, device=sigma.device) / self.half
-        angle = 1000.0 * sigma[..., None].float() * torch.exp(-math.log(10_000.0) * steps)
-        vector = self.embed(torch.cat([angle.cos(), angle.sin()], dim=-1))
+        steps = torch.arange(self.half, device=sigma.device, dtype=torch.float32)
+        frequency = torch.exp(-math.log(10_000.0) * steps / self.half)
+        angle = 1000.0 * sigma[..., None].float() * frequency
+        waves = torch.cat([angle.cos(), angle.sin()], dim=-1)
+        # Wan keeps the first two layers in float32 beside a network in bfloat16.
+        vector = self.embed(waves.to(self.embed[0].weight.dtype)).to(self.project.weight.dtype)
         return vector, self.project(functional.silu(vector)).unflatten(-1, (6, -1))
+
+
+class PatchEmbedding(nn.Linear):
+    """Latents -> tokens: a matrix over the numbers under a token, computed as Wan does it."""
+
+    def __init__(self, channels: int, size: int, width: int) -> None:
+        super().__init__(channels * size**2, width)
+        self.kernel = (channels, 1, size, size)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """float[B, C, T, rows, columns] -> [B, T n, D], rows first."""
+        weight = self.weight.unflatten(1, self.kernel)
+        cells = latents.to(weight.dtype)
+        tokens = functional.conv3d(cells, weight, self.bias, stride=self.kernel[1:])
+        return rearrange(tokens, 'b d t h w -> b (t h w) d').contiguous()
 
 
 class StreamAttention(nn.Module):
@@ -88,7 +112,14 @@ class TextAttention(StreamAttention):
 
     def forward(self, hidden: Tensor, text: KeyValue) -> Tensor:
         """What the tokens [B, N, D] take from the instruction."""
-        query = self.ask(self.norm(hidden))
+        normal = functional.layer_norm(
+            hidden.float(),
+            hidden.shape[-1:],
+            self.norm.weight.float(),
+            self.norm.bias.float(),
+            EPS,
+        )
+        query = self.ask(normal.type_as(hidden))
         return self.merge(functional.scaled_dot_product_attention(query, *text))
 
 

@@ -1,14 +1,25 @@
-"""An instruction as vectors, without weights or downloads: hashed words and word pairs."""
+"""An instruction as vectors: what every text encoder can do, and one that needs no weights."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from aim_policy.config import ConfigError
+
+
+class TextEncoder(Protocol):
+    """Frozen; the same text always gives the same vectors."""
+
+    dim: int
+    tokens: int
+
+    def encode(self, text: str) -> Tensor:
+        """Return float[L, text_dim]; rows past the last word or token are zero."""
 
 
 class HashedTextEncoder:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
-from aim_policy.model.attention import Group, KeyValue, Place, attend, look, visibility
+from aim_policy.model.attention import EXECUTIONS, KeyValue
 from aim_policy.model.config import ModelConfig
 from aim_policy.model.embedding import BRANCH, Segment, TokenEmbedding
 from aim_policy.model.layers import (
@@ -20,8 +21,10 @@ from aim_policy.model.layers import (
     StreamAttention,
     TextAttention,
     adaptive_norm,
+    gated,
     modulation_table,
 )
+from aim_policy.model.mask import Group, Place, Scope, visibility
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class Memory:
 
     place: Place
     layers: tuple[KeyValue, ...]
+
+    def of(self, index: int) -> Memory:
+        """One element of the batch."""
+        one = slice(index, index + 1)
+        return Memory(self.place, tuple((key[one], value[one]) for key, value in self.layers))
 
 
 @dataclass(frozen=True)
@@ -70,14 +78,14 @@ class Layer(nn.Module):
     def update(self, segment: Segment, tokens: Tensor, attended: Tensor, text: KeyValue) -> Tensor:
         """O and its gated residual, then text where the group reads it, then the feed-forward."""
         _, _, gate_attention, shift, scale, gate_ffn = self._modulation(segment)
-        tokens = tokens + gate_attention * self._stream(segment).merge(attended)
+        tokens = gated(tokens, gate_attention, self._stream(segment).merge(attended))
         if segment.place.group in self.readers:
             tokens = tokens + self.text(tokens, text)
         ffn = self.ffn[BRANCH[segment.place.group]]
-        return tokens + gate_ffn * ffn(adaptive_norm(tokens, shift, scale))
+        return gated(tokens, gate_ffn, ffn(adaptive_norm(tokens, shift, scale)))
 
     def _modulation(self, segment: Segment) -> tuple[Tensor, ...]:
-        return (self.table[BRANCH[segment.place.group]] + segment.modulation).unbind(-2)
+        return (self.table[BRANCH[segment.place.group]] + segment.modulation.float()).unbind(-2)
 
     def _stream(self, segment: Segment) -> StreamAttention:
         if segment.place.group == Group.VALUE and 'value' in self.attention:
@@ -91,7 +99,8 @@ class AimTransformer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.visibility = visibility(config.history_to_action)
+        table = visibility(config.history_to_action)
+        self.scope = Scope(table, config.history_frames, config.pin_first_frame)
         self.embedding = TokenEmbedding(config)
         self.text = FeedForward(config.text_dim, config.width, config.width)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
@@ -103,7 +112,7 @@ class AimTransformer(nn.Module):
 
     def read_text(self, text: Tensor) -> list[KeyValue]:
         """Per layer, the keys and values of an instruction float[B, L, text_dim]."""
-        vectors = self.text(text)
+        vectors = self.text(text.to(self.text[0].weight.dtype))
         return [layer.text.read(vectors) for layer in self.layers]
 
     def run(
@@ -111,7 +120,7 @@ class AimTransformer(nn.Module):
         segments: Sequence[Segment],
         text: Sequence[KeyValue],
         memory: Sequence[Memory] = (),
-        dense: bool = False,
+        execution: str = 'split',
     ) -> tuple[list[Tensor], list[Memory]]:
         """Send segments through all layers.
 
@@ -119,38 +128,32 @@ class AimTransformer(nn.Module):
             segments: new tokens.
             text: from `read_text`.
             memory: of earlier segments; seen where the table allows.
-            dense: mask what may not be seen instead of leaving it out.
+            execution: name in `EXECUTIONS`; they agree.
 
         Returns:
             Per segment its hidden tokens float[B, N, D], and its memory.
         """
-        places = [m.place for m in memory] + [s.place for s in segments]
-        sights = [look(self.visibility, s.place, places, dense) for s in segments]
+        queries = [s.place for s in segments]
+        keys = [m.place for m in memory] + queries
         hidden, shown = [s.hidden for s in segments], []
+        attention = EXECUTIONS[execution](self.scope, queries, keys, hidden[0].device)
         for index, layer in enumerate(self.layers):
             projected = [layer.project(s, h) for s, h in zip(segments, hidden, strict=True)]
             shown.append([key_value for _, key_value in projected])
-            keys = [m.layers[index] for m in memory] + shown[-1]
+            known = [m.layers[index] for m in memory]
+            attended = attention([query for query, _ in projected], known + shown[-1])
             hidden = [
-                layer.update(segment, tokens, attend(query, keys, sight), text[index])
-                for segment, tokens, (query, _), sight
-                in zip(segments, hidden, projected, sights, strict=True)
-            ]  # fmt: skip
+                layer.update(segment, tokens, taken, text[index])
+                for segment, tokens, taken in zip(segments, hidden, attended, strict=True)
+            ]
         layers = zip(*shown, strict=True)
         return hidden, [Memory(s.place, kv) for s, kv in zip(segments, layers, strict=True)]
 
-    def past(self, observed: Tensor, proprio: Tensor | None = None) -> list[Segment]:
-        """What is known before imagining: o, and the proprioception token if the model has one."""
-        segments = [self.embedding.observed(observed)]
-        if self.config.proprioception:
-            assert proprio is not None
-            segments.append(self.embedding.proprioception(proprio, observed.shape[2] - 1))
-        return segments
-
     def velocity(self, segment: Segment, hidden: Tensor) -> Tensor:
         """Velocity v of x, m or a, in the shape of its data."""
-        flat = self.heads[segment.place.group.name](hidden, segment.time)
-        return flat if segment.place.group == Group.ACTION else self.embedding.to_canvas(flat)
+        group = segment.place.group
+        flat = self.heads[group.name](hidden, segment.time)
+        return flat if group == Group.ACTION else self.embedding.to_canvas(flat, group)
 
     def forward(
         self,
@@ -160,28 +163,51 @@ class AimTransformer(nn.Module):
         sigma_video: Tensor,
         sigma_action: Tensor,
         proprio: Tensor | None = None,
-        dense: bool = False,
+        executed: Tensor | None = None,
+        now: Tensor | None = None,
+        execution: str = 'split',
     ) -> Sample:
-        """Velocities of all streams in one pass.
+        """Velocities of all streams in one pass: [o | a executed | x | m | a], one or more chunks.
 
         Args:
-            observed: float[B, C, T, rows, columns], clean latents up to the current frame.
+            observed: float[B, C, T, rows, columns], clean latents up to the last current frame.
             text: float[B, L, text_dim].
-            noisy: z of each stream.
-            sigma_video: float[B, 1 or F], shared by x and m.
-            sigma_action: float[B, 1 or F].
-            proprio: float[B, 2 A], with the option of that name.
-            dense: see `run`.
+            noisy: z of each stream, chunk after chunk.
+            sigma_video: float[B, 1 or n F], shared by x and m.
+            sigma_action: float[B, 1 or n F].
+            proprio: float[B, 2 A] or float[B, n, 2 A], with the option of that name.
+            executed: float[B, (T - 1) n_a, A], what led from each frame to the next.
+            now: int[n], rising: the frame at which each chunk is planned; by default the last.
+            execution: see `run`.
         """
-        embed, now, current = self.embedding, observed.shape[2] - 1, observed[:, :, -1:]
-        past = self.past(observed, proprio)
-        future = [
-            embed.value(noisy.value, sigma_video, current, now),
-            embed.actions(noisy.action, sigma_action, now),
-        ]
-        if noisy.rgb is not None:
-            future.insert(0, embed.rgb(noisy.rgb, sigma_video, current, now))
-        hidden, _ = self.run([*past, *future], self.read_text(text), dense=dense)
-        pairs = zip(future, hidden[len(past) :], strict=True)
+        now = torch.tensor([observed.shape[2] - 1]) if now is None else now
+        embed, current = self.embedding, observed[:, :, now]
+        segments = [embed.observed(observed)]
+        if executed is not None:
+            frame = torch.arange(1, observed.shape[2])
+            plans = planned_at(frame, now, self.config.frames)
+            segments.append(embed.executed(executed, frame, plans))
+        if self.config.proprioception:
+            assert proprio is not None
+            segments.append(embed.proprioception(proprio, now))
+        future = [] if noisy.rgb is None else [embed.rgb(noisy.rgb, sigma_video, current, now)]
+        future.append(embed.value(noisy.value, sigma_video, current, now))
+        future.append(embed.actions(noisy.action, sigma_action, now))
+        read = self.read_text(text)
+        hidden, _ = self.run([*segments, *future], read, execution=execution)
+        pairs = zip(future, hidden[len(segments) :], strict=True)
         velocities = [self.velocity(segment, tokens) for segment, tokens in pairs]
         return Sample(*([None] * (noisy.rgb is None)), *velocities)
+
+
+def planned_at(frame: Tensor, plans: Tensor, reach: int) -> Tensor:
+    """When what led to each frame int[m] was planned.
+
+    Args:
+        frame: that it led to.
+        plans: int[n], rising, frames at which chunks were planned.
+        reach: F, frames that a chunk holds; motion beyond it counts as planned one frame before.
+    """
+    latest = torch.searchsorted(plans, frame) - 1  # the last plan before the frame
+    now = torch.where(latest >= 0, plans[latest.clamp(min=0)], frame - 1)
+    return torch.where(frame - now <= reach, now, frame - 1)

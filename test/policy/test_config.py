@@ -149,8 +149,8 @@ def test_impossible_models_are_refused(changes, message):
 
 
 def test_impossible_sampling_is_refused():
-    with pytest.raises(ConfigError, match='video_steps is 0'):
-        SamplingConfig(video_steps=0)
+    with pytest.raises(ConfigError, match='video_steps is -1'):
+        SamplingConfig(video_steps=-1)
     with pytest.raises(ConfigError, match='sigma_end is 1.0, expected at least 0 and under 1'):
         SamplingConfig(sigma_end=1.0)
 

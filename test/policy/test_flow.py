@@ -35,3 +35,24 @@ def test_true_velocity_leads_back_to_the_data_in_any_number_of_steps():
         torch.testing.assert_close(clean_estimate(z, target(clean, noise), sigma), clean)
         z = euler_step(z, target(clean, noise), sigma, after)
     torch.testing.assert_close(z, clean)
+
+
+def test_a_known_field_is_integrated_to_its_known_end():
+    """Data N(2, 0.3^2): the field moves z to 2 + 0.3 z; Euler errs by O(1/N)."""
+    mean, spread = 2.0, 0.3
+    start = torch.linspace(-2, 2, 9, dtype=torch.float64)
+
+    def velocity(z, sigma):
+        variance = (1 - sigma) ** 2 * spread**2 + sigma**2
+        slope = (sigma - (1 - sigma) * spread**2) / variance
+        return slope * (z - (1 - sigma) * mean) - mean
+
+    errors = []
+    for steps in (100, 200, 400):
+        z, grid = start, sigma_grid(steps, 3.0).tolist()
+        for sigma, after in zip(grid, grid[1:], strict=False):
+            z = euler_step(z, velocity(z, sigma), sigma, after)
+        errors.append((z - mean - spread * start).abs().max().item())
+    assert errors[0] < 0.03
+    assert errors[1] / errors[0] == pytest.approx(0.5, abs=0.05)
+    assert errors[2] / errors[1] == pytest.approx(0.5, abs=0.05)

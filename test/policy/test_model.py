@@ -6,15 +6,17 @@ import torch
 
 from aim_policy.config import ConfigError
 from aim_policy.model.aim import AimModel
-from aim_policy.model.attention import Group, Place, Rule, attend, dense_mask, look, visibility
+from aim_policy.model.attention import attend, look
 from aim_policy.model.config import load_model_config
-from aim_policy.model.sampler import Sampler
+from aim_policy.model.mask import Group, Place, Rule, Scope, dense_mask, visibility
 from aim_policy.model.text import HashedTextEncoder
 from aim_policy.model.tokenizer import LinearTokenizer
 from aim_policy.model.transformer import AimTransformer, Sample
 
-TEST = load_model_config('test')
+TEST = dataclasses.replace(load_model_config('test'), history_frames=4)
+SCOPE = Scope(visibility())
 SIGMA = torch.tensor([[0.7]])
+pytestmark = pytest.mark.filterwarnings('ignore:flex_attention called without')
 
 
 def variant(**options):
@@ -63,10 +65,10 @@ def place(group, frame, now):
     return Place(group, frame, torch.tensor(now), torch.zeros(len(frame), 3))
 
 
-@pytest.mark.parametrize('dense', [True, False])
-def test_nothing_flows_against_the_intent(dense):
+@pytest.mark.parametrize('execution', ['split', 'dense'])  # flex has no gradient on a CPU
+def test_nothing_flows_against_the_intent(execution):
     observed, text, sample, joints = inputs()
-    out = forward(network(), observed, text, sample, joints, dense=dense)
+    out = forward(network(), observed, text, sample, joints, execution=execution)
     assert gradient(out.rgb, sample.value).abs().max() == 0
     assert gradient(out.rgb, sample.action).abs().max() == 0
     assert gradient(out.value, sample.action).abs().max() == 0
@@ -92,7 +94,7 @@ def frozen_action(config):
     observed, text, sample, joints = inputs(config)
     transformer = network(config)
     embed, read, current = transformer.embedding, transformer.read_text(text), observed[:, :, -1:]
-    _, past = transformer.run(transformer.past(observed, joints), read)
+    _, past = transformer.run([embed.observed(observed), embed.proprioception(joints, 1)], read)
     future = [
         embed.rgb(sample.rgb, SIGMA, current, 1),
         embed.value(sample.value, SIGMA, current, 1),
@@ -123,7 +125,8 @@ def test_without_a_the_rest_is_bit_identical():
     whole = forward(transformer, observed, text, sample, joints)
     embed, current = transformer.embedding, observed[:, :, -1:]
     segments = [
-        *transformer.past(observed, joints),
+        embed.observed(observed),
+        embed.proprioception(joints, 1),
         embed.rgb(sample.rgb, SIGMA, current, 1),
         embed.value(sample.value, SIGMA, current, 1),
     ]
@@ -138,76 +141,92 @@ def test_without_a_the_rest_is_bit_identical():
         {},
         {'proprioception': False},
         {'history_to_action': True},
+        {'history_frames': 2, 'pin_first_frame': True},
         {'own_value_weights': False, 'text_to_value': True},
         {'align_current': False, 'coordinate_features': False},
     ],
     ids=str,
 )
-def test_dense_equals_what_leaves_unseen_keys_out(options):
+def test_three_executions_agree(options):
     config = variant(**options)
     transformer, data = network(config), inputs(config)
-    dense = forward(transformer, *data, dense=True)
-    sparse = forward(transformer, *data)
+    with torch.no_grad():
+        dense, *others = (
+            forward(transformer, *data, execution=name) for name in ('dense', 'split', 'flex')
+        )
+    for other in others:
+        assert_alike(other, dense)
+
+
+def assert_alike(found, expected):
     for stream in ('rgb', 'value', 'action'):
-        difference = getattr(dense, stream) - getattr(sparse, stream)
-        assert difference.abs().max() <= 1e-5 * getattr(dense, stream).abs().max()
+        difference = getattr(found, stream) - getattr(expected, stream)
+        assert difference.abs().max() <= 1e-5 * getattr(expected, stream).abs().max()
 
 
-def test_split_sampling_equals_the_dense_forward():
-    """One step of x, m and then of a, over keys that were left behind, against one dense pass."""
-    transformer, (observed, text, _, joints) = network(), inputs()
-    sampling = dataclasses.replace(
-        TEST.sampling, video_steps=1, action_steps=1, extra_freeze_pass=False
-    )
-    sampler, one = Sampler(transformer, sampling), torch.ones(1, 1)
+def clip(chunks, frames, config):
+    """Chunks planned one after the other in one clip, and the clean motion between its frames."""
+    draw = torch.Generator().manual_seed(2)
+
+    def noise(*shape):
+        return torch.randn(*shape, generator=draw)
+
+    canvas, ahead = (config.rows, config.columns), len(chunks) * config.frames
+    video = (1, config.latent_channels, ahead, *canvas)
+    action = 1, ahead * config.steps_per_frame, config.action_dim
+    return {
+        'observed': noise(1, config.latent_channels, frames, *canvas),
+        'text': noise(1, config.text_tokens, config.text_dim),
+        'noisy': Sample(noise(*video), noise(*video), noise(*action)),
+        'sigma_video': torch.linspace(0.2, 0.9, ahead)[None],
+        'sigma_action': torch.linspace(0.8, 0.1, ahead)[None],
+        'proprio': noise(1, len(chunks), 2 * config.action_dim),
+        'executed': noise(1, (frames - 1) * config.steps_per_frame, config.action_dim),
+        'now': torch.tensor(chunks),
+    }
+
+
+@pytest.mark.parametrize('chunks', [[1, 3, 5], [0, 1, 4]], ids=str)
+def test_several_chunks_in_one_clip_agree_in_all_executions(chunks):
+    config = variant(history_frames=3)
+    transformer, data = network(config), clip(chunks, 6, config)
     with torch.no_grad():
-        context = sampler.append(observed, text, joints)
-        generator = torch.Generator().manual_seed(5)
-        intent = sampler.imagine(context, generator)
-        action = sampler.act(context, intent, generator)
-        generator.manual_seed(5)
-        video = torch.Size([1, TEST.latent_channels, TEST.frames, TEST.rows, TEST.columns])
-        shapes = [video, video, (1, TEST.steps, TEST.action_dim)]
-        noisy = Sample(*(torch.randn(shape, generator=generator) for shape in shapes))
-        dense = transformer(observed, text, noisy, one, one, joints, dense=True)
-    pairs = [
-        (intent.rgb, noisy.rgb - dense.rgb),
-        (intent.value, noisy.value - dense.value),
-        (action, noisy.action - dense.action),
-    ]
-    for split, expected in pairs:
-        assert (split - expected).abs().max() <= 1e-5 * expected.abs().max()
+        dense, *others = (
+            transformer(**data, execution=name) for name in ('dense', 'split', 'flex')
+        )
+    for other in others:
+        assert_alike(other, dense)
 
 
-def test_extra_freeze_pass_reads_m_at_the_end():
-    transformer, (observed, text, _, joints) = network(), inputs()
-    keys = []
-    for extra in (False, True):
-        sampling = dataclasses.replace(TEST.sampling, extra_freeze_pass=extra)
-        sampler = Sampler(transformer, sampling)
-        with torch.no_grad():
-            context = sampler.append(observed, text, joints)
-            intent = sampler.imagine(context, torch.Generator().manual_seed(5))
-        keys.append((intent.value, intent.memory.layers[0][0]))
-    assert torch.equal(keys[0][0], keys[1][0])
-    assert not torch.equal(keys[0][1], keys[1][1])
-
-
-def test_rgb_can_be_left_out():
-    transformer, (observed, text, _, joints) = network(), inputs()
-    sampler = Sampler(transformer, dataclasses.replace(TEST.sampling, imagine_rgb=False))
+def test_a_chunk_in_a_clip_does_not_know_what_comes_after():
+    transformer, data = network(), clip([0, 2, 4], 5, TEST)
+    ahead, steps, noisy = 2 * TEST.frames, 2 * TEST.steps, data['noisy']
+    cut = {
+        'observed': data['observed'][:, :, :3],
+        'text': data['text'],
+        'noisy': Sample(
+            noisy.rgb[:, :, :ahead], noisy.value[:, :, :ahead], noisy.action[:, :steps]
+        ),
+        'sigma_video': data['sigma_video'][:, :ahead],
+        'sigma_action': data['sigma_action'][:, :ahead],
+        'proprio': data['proprio'][:, :2],
+        'executed': data['executed'][:, : 2 * TEST.steps_per_frame],
+        'now': data['now'][:2],
+    }
     with torch.no_grad():
-        context = sampler.append(observed, text, joints)
-        intent = sampler.imagine(context, torch.Generator().manual_seed(5))
-    assert intent.rgb is None
-    assert intent.value.shape[2] == TEST.frames
+        whole, part = transformer(**data), transformer(**cut)
+    first = whole.rgb[:, :, :ahead], whole.value[:, :, :ahead], whole.action[:, :steps]
+    assert_alike(part, Sample(*first))
 
 
 def test_order_of_remembered_segments_does_not_matter():
     transformer, (observed, text, sample, _) = network(), inputs()
     config, read = TEST, transformer.read_text(text)
     embed, first = transformer.embedding, sample.action[:, : config.steps_per_frame]
-    segments = [embed.observed(observed), embed.executed(first, 0)]
+    segments = [
+        embed.observed(observed),
+        embed.executed(first, torch.tensor([1]), torch.tensor([0])),
+    ]
     _, memory = transformer.run(segments, read)
     action = embed.actions(sample.action, SIGMA, 1)
     results = [transformer.run([action], read, m)[0][0] for m in (memory, memory[::-1])]
@@ -237,7 +256,7 @@ def test_table_entry_by_entry():
         'proprio': {'o_t', 'executed', 'proprio'},
     }
     for query, expected in seen_by.items():
-        masks = {k: dense_mask(visibility(), [keys[query]], [key]) for k, key in keys.items()}
+        masks = {k: dense_mask(SCOPE, [keys[query]], [key]) for k, key in keys.items()}
         assert {k for k, mask in masks.items() if mask.all()} == expected
         assert {k for k, mask in masks.items() if mask.any()} == expected
 
@@ -245,11 +264,11 @@ def test_table_entry_by_entry():
 def test_executed_actions_see_only_the_frame_they_were_planned_at():
     executed = place(Group.EXECUTED, [1, 1, 2], [0, 0, 1])
     observed = place(Group.OBSERVED, [0, 1, 2], [0, 1, 2])
-    to_observed = dense_mask(visibility(), [executed], [observed])
+    to_observed = dense_mask(SCOPE, [executed], [observed])
     assert to_observed.tolist() == [[True, False, False]] * 2 + [[False, True, False]]
-    among = dense_mask(visibility(), [executed], [executed])
+    among = dense_mask(SCOPE, [executed], [executed])
     assert among.tolist() == [[True, True, False]] * 2 + [[True] * 3]
-    from_observed = dense_mask(visibility(), [observed], [executed])
+    from_observed = dense_mask(SCOPE, [observed], [executed])
     assert from_observed.tolist() == [[False] * 3, [True, True, False], [True] * 3]
 
 
@@ -262,11 +281,11 @@ def test_history_option_changes_one_entry_of_the_table():
 def test_unseen_keys_are_left_out_and_the_result_is_that_of_the_mask():
     query = place(Group.ACTION, [3, 3], [2, 2])
     keys = [place(Group.OBSERVED, [1, 2], [1, 2]), place(Group.RGB, [3], [2])]
-    sight = look(visibility(), query, keys)
+    sight = look(SCOPE, query, keys)
     assert sight.segments == (0,)
     q = torch.randn(1, 2, 2, 6)
     pairs = [(torch.randn(1, 2, n, 6), torch.randn(1, 2, n, 6)) for n in (2, 1)]
-    dense = attend(q, pairs, look(visibility(), query, keys, dense=True))
+    dense = attend(q, pairs, look(SCOPE, query, keys, dense=True))
     torch.testing.assert_close(attend(q, pairs, sight), dense)
     torch.testing.assert_close(dense, pairs[0][1][:, :, 1:].expand_as(dense))
 

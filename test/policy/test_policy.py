@@ -2,14 +2,19 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
+from diffusers import AutoencoderKLWan
 
 from aim_policy.baseline import HoldPolicy
 from aim_policy.config import ConfigError
 from aim_policy.interface import Observation
-from aim_policy.model.config import load_model_config
+from aim_policy.model.aim import AimModel
+from aim_policy.model.config import ViewConfig, load_model_config
+from aim_policy.model.sampler import Sampler
 from aim_policy.policy import AimPolicy
 from aim_policy.registry import POLICIES, make_policy
 from aim_policy.robot import load_robot
+from aim_policy.wan.vae import WanVae
 
 ROBOT = load_robot('aloha_agilex')
 CONFIG = load_model_config('test')
@@ -38,7 +43,7 @@ def test_images_go_in_and_motion_and_maps_come_out(policy):
         assert heat.shape == (2, 240, 320)
         assert heat.min() >= 0
         assert heat.max() <= 1
-    assert list(output.timings_ms) == ['encode', 'imagine', 'act', 'decode']
+    assert list(output.timings_ms) == ['append', 'imagine', 'act', 'decode']
     assert output.future_images == {}
 
 
@@ -142,6 +147,183 @@ def test_a_refused_observation_leaves_the_episode_as_it_was(policy):
     assert np.array_equal(chunk.positions, expected.positions)
 
 
+REMEMBERING = dataclasses.replace(CONFIG, history_frames=3)
+STEP_NS = ROBOT.dt_ns
+FRAME_NS = CONFIG.steps_per_frame * STEP_NS
+
+
+def lively(config=REMEMBERING, preset=''):
+    """A policy whose output depends on all it knows; untrained output layers are zero."""
+    model = AimModel.random(config, 0)
+    draw = torch.Generator().manual_seed(1)
+    for parameter in model.transformer.parameters():
+        parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=draw))
+    policy = AimPolicy(ROBOT, config, model, preset=preset)
+    policy.reset('press the bell', 0)
+    return policy
+
+
+def frame(index, **changes):
+    """Key frame `index` of an episode."""
+    moved = ROBOT.home + 0.01 * index
+    return observation(
+        index,
+        stamp_ns=10**9 + index * FRAME_NS,
+        joint_target=moved,
+        joint_position=moved,
+        **changes,
+    )
+
+
+def motion(index):
+    return (
+        ROBOT.home
+        + np.linspace(0.01 * index, 0.01 * index + 0.01, CONFIG.steps_per_frame)[:, None]
+    )
+
+
+def drive(policy, chunks, frames=CONFIG.frames):
+    """Plan, execute, report; returns what each plan was."""
+    outputs = []
+    for chunk in range(chunks):
+        outputs.append(policy.infer(frame(chunk * frames)).chunk.positions)
+        for index in range(chunk * frames, (chunk + 1) * frames):
+            policy.observe(frame(index + 1), motion(index))
+    return outputs
+
+
+@pytest.mark.parametrize('frames', [1, 2])
+def test_a_chunk_is_what_all_that_is_remembered_says(frames):
+    """Against one pass over the whole episode, put together by hand."""
+    config = dataclasses.replace(CONFIG, history_frames=8)
+    policy, last = lively(config), 4
+    drive(policy, last // frames, frames)
+    found = policy.infer(frame(last))
+    model, transforms = policy.model, policy._transforms
+    frames_seen = [frame(i) for i in range(last + 1)]
+    plans = [i // frames * frames for i in range(last)]
+    with torch.inference_mode():
+        latents = torch.cat(
+            [model.encode(transforms.images(f.images)) for f in frames_seen], dim=2
+        )
+        blocks = [transforms.actions(motion(i), frame(plans[i]).joint_target) for i in range(last)]
+        text = model.transformer.read_text(model.text_encoder.encode('press the bell')[None])
+        sampler = Sampler(model.transformer, config.sampling)
+        known = sampler.append(latents, text, (), 0, torch.cat(blocks, dim=1), torch.tensor(plans))
+        joints = transforms.proprioception(frame(last).joint_position, frame(last).joint_target)
+        context = sampler.context(known, text, latents[:, :, -1:], last, joints)
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(1 + last // frames):  # the same noise as the last of as many plans
+            intent = sampler.imagine(context, generator)
+            actions = sampler.act(context, intent, generator)
+        expected = transforms.chunk(actions, frame(last), 0).positions
+    np.testing.assert_allclose(found.chunk.positions, expected, atol=1e-6)
+
+
+def test_what_was_seen_and_done_before_matters():
+    plans = []
+    for shift in (0.0, 0.1):
+        policy = lively()
+        policy.infer(frame(0))
+        for index in range(2):
+            policy.observe(frame(index + 1), motion(index) + shift)
+        plans.append(policy.infer(frame(2)).chunk.positions)
+    assert not np.array_equal(*plans)
+
+
+def test_a_reset_forgets_everything():
+    used, fresh = lively(), lively()
+    drive(used, 3)
+    for policy in (used, fresh):
+        policy.reset('lift the pot', 7)
+    for index in (0, 1):
+        seen = frame(index, instruction='lift the pot')
+        one, other = (policy.infer(seen).chunk.positions for policy in (used, fresh))
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [{'instruction': 'lift the pot'}, {'stamp_ns': 10**9 + 9 * FRAME_NS}, {'stamp_ns': 1}],
+)
+def test_another_instruction_a_gap_and_a_step_back_in_time_start_anew(changes):
+    used, fresh = lively(), lively()
+    drive(used, 1)
+    later = dataclasses.replace(frame(2), **changes)
+    for policy in (used, fresh):
+        policy._generator.manual_seed(3)
+    one, other = (policy.infer(later).chunk.positions for policy in (used, fresh))
+    assert np.array_equal(one, other)
+
+
+def test_an_observation_between_key_frames_is_seen_but_not_kept():
+    policy, other = lively(), lively()
+    between = dataclasses.replace(frame(7), stamp_ns=10**9 + 3 * STEP_NS)
+    for one in (policy, other):
+        one.infer(frame(0))
+    state = policy._generator.get_state()
+    seen = policy.infer(between).chunk.positions
+    policy._generator.set_state(state)
+    assert not np.array_equal(seen, policy.infer(frame(0)).chunk.positions)
+    for one in (policy, other):
+        one.observe(frame(1), motion(0))
+        one._generator.manual_seed(3)
+    assert np.array_equal(*(p.infer(frame(1)).chunk.positions for p in (policy, other)))
+
+
+def test_the_plan_counts_as_executed_when_nobody_reports():
+    silent, told = lively(), lively()
+    nothing = np.empty((0, 14))
+    for policy, report in ((silent, False), (told, True)):
+        plan = policy.infer(frame(0)).chunk.positions
+        for index in range(2):
+            rows = plan[index * CONFIG.steps_per_frame :][: CONFIG.steps_per_frame]
+            policy.observe(frame(index + 1), rows if report else nothing)
+    assert np.array_equal(*(p.infer(frame(2)).chunk.positions for p in (silent, told)))
+    with pytest.raises(ValueError, match='executed has 3 rows, expected 8'):
+        told.observe(frame(3), motion(0)[:3])
+
+
+def test_four_pictures_become_one_latent_frame_with_their_motion():
+    """With Wan's video code: key frames every quarter of a latent frame's motion."""
+    vae = AutoencoderKLWan(
+        base_dim=8, decoder_base_dim=8, z_dim=48, dim_mult=[1, 2, 4, 4], num_res_blocks=1,
+        attn_scales=[], temperal_downsample=[False, True, True], is_residual=True, in_channels=12,
+        out_channels=12, patch_size=2, scale_factor_spatial=16, scale_factor_temporal=4,
+        latents_mean=[0.0] * 48, latents_std=[1.0] * 48,
+    )  # fmt: skip
+    views = (
+        ViewConfig('left_camera', 32, 32, 0, 0),
+        ViewConfig('right_camera', 32, 32, 0, 2),
+        ViewConfig('head_camera', 64, 64, 2, 0),
+    )
+    config = dataclasses.replace(REMEMBERING, views=views, cell_px=16, latent_channels=48)
+    policy = AimPolicy(ROBOT, config, AimModel(config, WanVae(vae)))
+    policy.reset('press the bell', 0)
+    quarter, cache = CONFIG.steps_per_frame // 4, policy.history.cache
+    for index in range(9):
+        stamp_ns = 10**9 + index * quarter * STEP_NS
+        policy.observe(observation(index, stamp_ns=stamp_ns), motion(0)[:quarter])
+        policy.infer(observation(index, stamp_ns=stamp_ns))
+        assert cache.frames == 1 + index // 4
+    observed, executed = cache.memory()
+    assert observed.place.frame.unique().tolist() == [0, 1, 2]
+    assert executed.place.frame.unique().tolist() == [1, 2]
+    with pytest.raises(ValueError, match='executed has 8 rows, expected 2'):
+        policy.observe(observation(9, stamp_ns=stamp_ns + 1), motion(0))
+
+
+def test_presets_are_chosen_by_name():
+    policy = lively(preset='reference')
+    assert policy.sampling.video_steps == 25
+    assert np.isfinite(drive(policy, 2)[1]).all()
+    assert make_policy('aim', ROBOT, preset='flash').sampling.action_steps == 4
+    with pytest.raises(ConfigError, match='unknown preset "fast"'):
+        make_policy('aim', ROBOT, preset='fast')
+    with pytest.raises(ConfigError, match='preset is "flash", expected none'):
+        make_policy('hold', ROBOT, preset='flash')
+
+
 def test_hold_repeats_the_commanded_joints():
     policy = HoldPolicy(ROBOT, steps=5)
     policy.reset('stay', 0)
@@ -165,7 +347,7 @@ def test_every_named_policy_gives_a_chunk(name):
 def test_wrong_names_are_refused_with_what_would_do():
     with pytest.raises(ConfigError, match='unknown policy "hodl" .did you mean "hold".*aim, hold'):
         make_policy('hodl', ROBOT)
-    with pytest.raises(ConfigError, match='checkpoint is "x", expected none'):
+    with pytest.raises(ConfigError, match='x: no aim_config.json, expected a checkpoint'):
         make_policy('aim', ROBOT, checkpoint='x')
     with pytest.raises(ConfigError, match='device "tpux" cannot be used'):
         make_policy('aim', ROBOT, device='tpux')

@@ -1,0 +1,88 @@
+"""What Stage I minimises (section 3.5): how far each stream's velocity is from noise - data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from aim_policy.config import ConfigError
+from aim_policy.model.flow import target
+from aim_policy.model.transformer import Sample
+
+BELL_FLOOR = math.exp(-0.5)
+BELL_MEAN = math.sqrt(math.pi / 2) * math.erf(math.sqrt(0.5)) - BELL_FLOOR
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """L = L_x + lambda_m L_m + lambda_a L_a."""
+
+    value: float = 1.0  # lambda_m
+    action: float = 1.0  # lambda_a
+    foreground: float = 4.0  # kappa: without it m learns that maps are black
+    bell: bool = True  # weigh medium noise most, as LingBot-VA does; else all alike
+
+    def __post_init__(self) -> None:
+        for name in ('value', 'action', 'foreground'):
+            if getattr(self, name) < 0:
+                raise ConfigError(f'{name} is {getattr(self, name)}, expected 0 or more')
+
+
+@dataclass(frozen=True)
+class Losses:
+    """One scalar per stream, and their weighted sum."""
+
+    rgb: Tensor
+    value: Tensor
+    action: Tensor
+    total: Tensor
+
+
+def flow_losses(
+    velocity: Sample,
+    clean: Sample,
+    noise: Sample,
+    sigma_video: Tensor,
+    sigma_action: Tensor,
+    heat: Tensor | None = None,
+    valid: Tensor | None = None,
+    config: LossConfig = LossConfig(),
+) -> Losses:
+    """Mean over valid entries of w(sigma) |v - u|^2, per stream.
+
+    Args:
+        velocity: what the network says; x may be left out.
+        clean: z_0.
+        noise: eps.
+        sigma_video: float[B, 1 or F].
+        sigma_action: float[B, 1 or F].
+        heat: float[B, F, rows, columns] in [0, 1], the maps on latent cells.
+        valid: bool[B, K, A]; actions that are padding or of no joint count nothing.
+        config: the weights.
+    """
+    weigh = bell_weight if config.bell else torch.ones_like
+    video, action = weigh(sigma_video)[:, None, :, None, None], weigh(sigma_action)
+    foreground = 1 + config.foreground * heat[:, None] if heat is not None else 1.0
+    action = action.repeat_interleave(clean.action.shape[1] // action.shape[1], dim=1)[..., None]
+    streams = {
+        'rgb': video,
+        'value': video * foreground,
+        'action': action if valid is None else action * valid,
+    }
+    losses = {}
+    for name, weight in streams.items():
+        v, data, eps = (getattr(sample, name) for sample in (velocity, clean, noise))
+        error = torch.zeros(()) if v is None else weight * (v.float() - target(data, eps)).square()
+        losses[name] = error.mean()
+    if valid is not None:
+        losses['action'] = losses['action'] / valid.float().mean().clamp(min=1e-6)
+    total = losses['rgb'] + config.value * losses['value'] + config.action * losses['action']
+    return Losses(**losses, total=total)
+
+
+def bell_weight(sigma: Tensor) -> Tensor:
+    """w(sigma): highest at 1/2, zero at both ends, one on average."""
+    return (torch.exp(-2 * (sigma - 0.5).square()) - BELL_FLOOR) / BELL_MEAN
