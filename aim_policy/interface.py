@@ -16,6 +16,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+EXECUTIONS = ('lockstep', 'realtime')
+"""Whether simulated time waits for the policy, or follows the clock so that latency counts."""
+
 Image = NDArray[np.uint8]
 Vector = NDArray[np.float64]
 

@@ -53,6 +53,8 @@ class EvaluatorNode(Node):
         self._tasks = tasks_of([config.task])
         check_setting(config.setting)
         wording_of(config.setting, config.instruction)
+        if config.seed < 0:
+            raise ConfigError(f'seed is {config.seed}, expected 0 or more')
         if config.episodes < 1:
             raise ConfigError(f'episodes is {config.episodes}, expected at least 1')
         self._status: EpisodeStatus | None = None
@@ -103,6 +105,12 @@ class EvaluatorNode(Node):
         )
 
     def _episode(self, task: str, seed: int, writer: ResultWriter) -> EpisodeResult:
+        if not self._video:
+            return self._run_episode(task, seed)
+        with self._video.written_to(writer.folder / 'episodes' / f'{task}_{seed}.mp4'):
+            return self._run_episode(task, seed)
+
+    def _run_episode(self, task: str, seed: int) -> EpisodeResult:
         begin_s = time.monotonic()
         self._latencies_ms.clear()
         request = ResetEpisode.Request(task=task, setting=self._config.setting, seed=seed)
@@ -110,8 +118,6 @@ class EvaluatorNode(Node):
         scene = self._await(self._reset.call_async(request))
         if not scene.success:
             raise ConfigError(scene.message)
-        if self._video:
-            self._video.start(writer.folder / 'episodes' / f'{task}_{seed}.mp4')
         goal = RunPolicy.Goal(instruction=scene.instruction, seed=seed, not_before=scene.stamp)
         handle = self._await(self._run.send_goal_async(goal))
         if not handle.accepted:
@@ -121,8 +127,6 @@ class EvaluatorNode(Node):
         if not result.done():
             self._await(handle.cancel_goal_async())
         outcome = self._await(result).result
-        if self._video:
-            self._video.finish()
         return EpisodeResult(
             task=task,
             setting=self._config.setting,
@@ -147,7 +151,7 @@ class EvaluatorNode(Node):
             if status.state == EpisodeStatus.SUCCEEDED:
                 return status, ''
             if status.state == EpisodeStatus.FAILED:
-                return status, status.detail or 'out of steps'
+                return status, status.detail
             if result.done():
                 return status, f'policy stopped: {result.result().result.message}'
             if time.monotonic() - begin_s > self._config.episode_timeout_s:
@@ -158,9 +162,15 @@ class EvaluatorNode(Node):
         """Wait for an answer while callbacks run in their own threads."""
         done = threading.Event()
         future.add_done_callback(lambda _: done.set())
+        end_s = time.monotonic() + self._config.episode_timeout_s
         while not done.wait(0.1):
             if not rclpy.ok():
                 raise KeyboardInterrupt
+            if time.monotonic() > end_s:
+                limit = f'{self._config.episode_timeout_s:.0f} s'
+                raise ConfigError(
+                    f'sim_bridge or {self._config.policy_node} did not answer in {limit}'
+                )
         return future.result()
 
 

@@ -227,8 +227,6 @@ class Observer:
             if self._too_old(now_ns, stream.stamps[-1]):
                 verb = 'is' if name in self._images else 'are'
                 return f'{name} {verb} {self._age(now_ns, stream.stamps[-1])}'
-        if JOINT_TARGETS not in self._joints and self._target is None:
-            return 'no last commanded target yet'
         return '' if self._instruction else 'no instruction yet'
 
     def _too_old(self, now_ns: int | None, stamp_ns: int) -> bool:
@@ -261,7 +259,10 @@ class Observer:
         return f'{first} is {gap_s:.3f} s behind {last}, allowed {self.config.slop_s}'
 
     def _observation(self, used: dict[str, tuple[int, Any]], oldest_ns: int) -> Observation:
-        target = used[JOINT_TARGETS][1] if JOINT_TARGETS in used else self._target
+        if JOINT_TARGETS in used:
+            target = used[JOINT_TARGETS][1]
+        else:  # before the first command the robot is where it was left
+            target = used[JOINT_STATES][1] if self._target is None else self._target
         return Observation(
             images={name: used[name][1] for name in self._images},
             stamps_ns={name: stamp_ns for name, (stamp_ns, _) in used.items()},

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aim_policy.interface import Observation, Policy, PolicyOutput
+from aim_policy.interface import ActionChunk, Observation, Policy, PolicyOutput
 from aim_policy.robot import RobotSpec
 from aim_ros.observer import NotReady, Observer
-from aim_ros.trajectory import ArmTrajectory, ChunkRejected, TrajectoryGate
+from aim_ros.trajectory import ArmTrajectory, TrajectoryGate
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,35 @@ class PolicyLoop:
         Raises:
             ChunkRejected: the policy gave a chunk that must not move the robot.
         """
+        if not (self._lockstep or self._robot.joint_targets_topic) and self._chunk_end_ns:
+            self.observer.set_target(self.gate.reference_at(clock()))
         observation = self.observer.latest(None if self._lockstep else clock())
         if isinstance(observation, NotReady):
             return Waiting(observation.reason)
         if observation.stamp_ns < self._due_ns:
             return Waiting('')
-        begin_s = time.monotonic()
+        begin_s, begin_ns = time.monotonic(), 0 if self._lockstep else clock()
         output = self._policy.infer(observation)
-        latency_s = time.monotonic() - begin_s
+        inference_ms = (time.monotonic() - begin_s) * 1e3
+        delay_ns = 0 if self._lockstep else clock() - begin_ns
         trajectories = self._admit(observation, output, clock)
-        self._plan_next(output, latency_s)
-        return Sent(observation, output, trajectories, latency_s * 1e3)
+        self._plan_next(output, delay_ns)
+        return Sent(observation, output, trajectories, inference_ms)
+
+    def hold(self, now_ns: int) -> tuple[ArmTrajectory, ...]:
+        """Return the motion that ends what is underway within a policy step, () if nothing is."""
+        if now_ns >= self._chunk_end_ns:
+            return ()
+        self._chunk_end_ns = 0
+        dt_ns = self._robot.dt_ns
+        chunk = ActionChunk(
+            positions=self.gate.reference_at(now_ns + dt_ns)[None],
+            dt_s=self._robot.dt_s,
+            joint_names=self._robot.joint_names,
+            stamp_ns=now_ns,
+            chunk_id=0,
+        )
+        return self.gate.admit(chunk, now_ns, self.gate.reference_at(now_ns))
 
     def _admit(
         self, observation: Observation, output: PolicyOutput, clock: Callable[[], int]
@@ -105,13 +123,10 @@ class PolicyLoop:
             reference = self.gate.reference_at(now_ns) if underway else observation.joint_target
         return self.gate.admit(output.chunk, now_ns, reference, steps)
 
-    def _plan_next(self, output: PolicyOutput, latency_s: float) -> None:
+    def _plan_next(self, output: PolicyOutput, delay_ns: int) -> None:
         """Think again so that the next chunk is ready when the executed part of this one ends."""
         chunk, steps = output.chunk, self.gate.config.execute_steps
-        if not self._lockstep:
-            steps = max(1, steps - math.ceil(latency_s / chunk.dt_s))
-        self._due_ns = chunk.stamp_ns + steps * round(chunk.dt_s * 1e9)
+        dt_ns = round(chunk.dt_s * 1e9)
+        steps = max(1, steps - math.ceil(delay_ns / dt_ns))
+        self._due_ns = chunk.stamp_ns + steps * dt_ns
         self._chunk_end_ns = chunk.end_ns
-
-
-__all__ = ['ChunkRejected', 'PolicyLoop', 'Sent', 'Waiting']

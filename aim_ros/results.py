@@ -148,9 +148,13 @@ def versions() -> dict[str, str]:
 
 
 def git_hash() -> str:
-    """Return the commit of the working directory, '' outside a checkout."""
+    """Return the commit of the checkout that this file is in, '' outside of one."""
     command = ['git', 'describe', '--always', '--dirty', '--abbrev=40']
+    folder = Path(__file__).resolve().parent
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=True, timeout=5
+        )
+    except (OSError, subprocess.SubprocessError):
         return ''
+    return done.stdout.strip()

@@ -65,15 +65,16 @@ def run_node(make: Callable[[], Node], interrupted: int = 0) -> int:
     """Run a node that has a `work` method: callbacks in the background, the work here.
 
     Returns:
-        Exit code: what `work` returns (None counts as 0), `interrupted` after SIGINT or SIGTERM, 2
-        after a mistake of the user, which is told in one line.
+        Exit code: what `work` returns (None counts as 0), `interrupted` after SIGINT or SIGTERM, 1
+        after an exception in a callback, 2 after a mistake of the user, told in one line.
     """
     rclpy.init()
     callbacks = None
     try:
         node = make()
         callbacks = _Callbacks(node)
-        return node.work() or 0  # type: ignore[attr-defined]
+        code = node.work() or 0  # type: ignore[attr-defined]
+        return 1 if callbacks.failed else code
     except ConfigError as error:
         print(error, file=sys.stderr, flush=True)
         return 2
@@ -82,7 +83,8 @@ def run_node(make: Callable[[], Node], interrupted: int = 0) -> int:
     except Exception:
         if rclpy.ok():
             raise
-        return interrupted  # whatever breaks after a shutdown, breaks because of it
+        # Whatever breaks after a shutdown, breaks because of it.
+        return 1 if callbacks and callbacks.failed else interrupted
     finally:
         rclpy.try_shutdown()
         if callbacks:
@@ -90,9 +92,14 @@ def run_node(make: Callable[[], Node], interrupted: int = 0) -> int:
 
 
 class _Callbacks:
-    """Runs a node's callbacks in threads of their own."""
+    """Runs a node's callbacks in threads of their own; one that raises ends the node.
+
+    Attributes:
+        failed: whether one has.
+    """
 
     def __init__(self, node: Node) -> None:
+        self.failed = False
         self._executor = MultiThreadedExecutor(num_threads=4)
         self._executor.add_node(node)
         self._thread = threading.Thread(target=self._spin, daemon=True, name='callbacks')
@@ -105,9 +112,10 @@ class _Callbacks:
             pass
         except Exception:
             if rclpy.ok():
+                self.failed = True
                 traceback.print_exc()
         finally:
-            rclpy.try_shutdown()  # an exception in a callback ends the node
+            rclpy.try_shutdown()
 
     def join(self) -> None:
         """Wait for what is still running, but not for long: the process is about to end."""

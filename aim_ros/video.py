@@ -3,71 +3,104 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
+from aim_policy.config import ConfigError
 from aim_policy.interface import Image as Pixels
 from aim_policy.robot import RobotSpec
 from aim_ros import convert
-from aim_ros.ros_util import SENSOR_IN
+
+EVERY_FRAME = QoSProfile(depth=100)  # reliable: a video should not depend on the load
 
 
 class EpisodeVideo:
-    """Listens to the robot's first camera and writes what it sees between start and finish."""
+    """Listens to the robot's first camera and writes what it sees."""
 
     def __init__(self, node: Node, robot: RobotSpec) -> None:
-        camera = robot.cameras[0].name
+        camera = robot.cameras[0]
+        self._node = node
+        self._shape = (camera.height, camera.width, 3)
         self._rate = Fraction(1_000_000_000, robot.dt_ns)
         self._lock = threading.Lock()
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
         self._overlay: Pixels | None = None
         self._stamp_ns = 0
-        node.create_subscription(Image, f'{camera}/image_raw', self._on_image, SENSOR_IN)
-        topic = f'value_map/{camera}/overlay'
-        node.create_subscription(Image, topic, self._on_overlay, SENSOR_IN)
+        topic = f'{camera.name}/image_raw'
+        node.create_subscription(Image, topic, self._on_image, EVERY_FRAME)
+        topic = f'value_map/{camera.name}/overlay'
+        node.create_subscription(Image, topic, self._on_overlay, EVERY_FRAME)
 
-    def start(self, path: Path) -> None:
-        """Begin a video; frames are timed as simulated time, one per policy step."""
+    @contextmanager
+    def written_to(self, path: Path) -> Iterator[None]:
+        """Write what is seen during the block to a file, one frame per policy step.
+
+        The file appears under its name when it is whole.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_suffix('.part')
+        self._begin(aside)
+        try:
+            yield
+        finally:
+            if self._end():
+                aside.replace(path)
+            else:
+                aside.unlink(missing_ok=True)
+
+    def _begin(self, path: Path) -> None:
         with self._lock:
             self._overlay = None
-            self._container = av.open(str(path), 'w')
-            self._stream = None
+            self._container = av.open(str(path), 'w', format='mp4')
+            self._stream = self._container.add_stream('libx264', rate=self._rate)
+            self._stream.height, self._stream.width = self._shape[0], 2 * self._shape[1]
+            self._stream.pix_fmt = 'yuv420p'
+            self._frames = 0
 
-    def finish(self) -> None:
-        """End the video."""
+    def _end(self) -> int:
+        """Close the file; returns how many frames it has."""
         with self._lock:
-            if self._container is None:
-                return
-            if self._stream is not None:
+            assert self._container is not None
+            if self._frames:
                 self._container.mux(self._stream.encode())
             self._container.close()
             self._container = None
+            return self._frames
 
     def _on_overlay(self, message: Image) -> None:
         with self._lock:
-            self._overlay = convert.from_image(message)
+            self._overlay = self._pixels(message)
 
     def _on_image(self, message: Image) -> None:
         stamp_ns = convert.to_ns(message.header.stamp)
         with self._lock:
-            if self._container is None or stamp_ns == self._stamp_ns:
-                return  # while time stands still, the same picture comes again
+            repeated = stamp_ns == self._stamp_ns  # while time stands still, the same comes again
             self._stamp_ns = stamp_ns
-            self._write(convert.from_image(message))
+            image = None if repeated or self._container is None else self._pixels(message)
+            if image is not None:
+                self._write(image)
+
+    def _pixels(self, message: Image) -> Pixels | None:
+        try:
+            pixels = convert.from_image(message)
+        except ConfigError as error:
+            self._node.get_logger().warning(f'video: {error}', throttle_duration_sec=5.0)
+            return None
+        return pixels if pixels.shape == self._shape else None
 
     def _write(self, image: Pixels) -> None:
         overlay = image if self._overlay is None else self._overlay
-        frame = np.concatenate([image, overlay], axis=1)
-        assert self._container is not None
-        if self._stream is None:
-            self._stream = self._container.add_stream('libx264', rate=self._rate)
-            self._stream.height, self._stream.width = frame.shape[:2]
-            self._stream.pix_fmt = 'yuv420p'
-        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
+        frame = av.VideoFrame.from_ndarray(
+            np.concatenate([image, overlay], axis=1), format='rgb24'
+        )
+        self._container.mux(self._stream.encode(frame))
+        self._frames += 1

@@ -16,11 +16,11 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from aim_policy.config import ConfigError, unknown_name
+from aim_policy.interface import EXECUTIONS
 from aim_policy.registry import POLICIES
 from aim_ros.installation import has_executable
 from launch import LaunchContext, LaunchDescription
 from sim_bridge.backend import BACKENDS, SETTINGS, WORDINGS
-from sim_bridge.runner import EXECUTIONS
 from sim_bridge.tasks import TASKS
 
 SHARE = Path(get_package_share_directory('aim_ros'))
@@ -34,7 +34,12 @@ ARGUMENTS = (  # name, default, choices, description
     ('seed', '0', None, 'scene seeds start at 100000 x (1 + seed)'),
     ('instruction', 'auto', WORDINGS, 'wording; auto: unseen in hard scenes, seen in others'),
     ('policy', 'aim', (*POLICIES, 'expert'), 'who drives; expert is scripted and sees the scene'),
-    ('checkpoint', '', None, 'folder of a checkpoint for policy:=aim; empty: the shipped one'),
+    (
+        'checkpoint',
+        '',
+        None,
+        'folder for policy:=aim; empty: models/aim_tiny if it is there, else random weights',
+    ),
     ('backend', 'builtin', tuple(BACKENDS), 'simulator'),
     ('execution', 'lockstep', EXECUTIONS, 'lockstep: reproducible; realtime: latency counts'),
     ('rviz', 'false', YES_NO, 'show cameras and value maps in RViz'),

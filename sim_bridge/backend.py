@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from aim_policy.config import unknown_name
+from aim_policy.config import ConfigError, unknown_name
 from aim_policy.interface import Image, Vector
 from aim_policy.robot import RobotSpec
 
@@ -130,6 +130,12 @@ def make_backend(name: str, robot: RobotSpec) -> SimBackend:
         raise unknown_name('backend', name, BACKENDS)
     module, cls = BACKENDS[name].split(':')
     return getattr(importlib.import_module(module), cls)(robot)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that names no scene."""
+    if seed < 0:
+        raise ConfigError(f'seed is {seed}, expected 0 or more')
 
 
 def check_setting(setting: str) -> None:

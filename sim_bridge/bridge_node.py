@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -45,7 +46,7 @@ class BridgeNode(Node):
         self._robot = load_robot(self._config.robot)
         self._loop = SimLoop(make_backend(self._config.backend, self._robot))
         self._runner = Runner(self._loop, self._pacing, self._publish, self._warn)
-        self._detail = ''
+        self._refusals: dict[str, str] = {}
         self._make_publishers()
         for arm in self._robot.arms:
             topic = f'{arm.controller}/joint_trajectory'
@@ -66,9 +67,8 @@ class BridgeNode(Node):
             self._images[camera.name] = make(Image, f'{camera.name}/image_raw')
             self._infos[camera.name] = make(CameraInfo, f'{camera.name}/camera_info')
         self._joints = self.create_publisher(JointState, self._robot.joint_states_topic, RELIABLE)
-        self._targets = self.create_publisher(
-            JointState, self._robot.joint_targets_topic, RELIABLE
-        )
+        topic = self._robot.joint_targets_topic
+        self._targets = self.create_publisher(JointState, topic, RELIABLE) if topic else None
         self._instruction = self.create_publisher(String, 'instruction', LATCHED)
         self._status = self.create_publisher(EpisodeStatus, 'episode_status', LATCHED)
 
@@ -79,7 +79,10 @@ class BridgeNode(Node):
         """Simulate until the node is shut down."""
         name, execution = self._config.backend, self._pacing.execution
         self.get_logger().info(f'backend {name}, {execution}; waiting for ~/reset_episode')
-        self._runner.run(rclpy.ok)
+        try:
+            self._runner.run(rclpy.ok)
+        finally:
+            self._loop.backend.close()
 
     # Callbacks run in the executor's threads; only the simulation thread touches the world.
 
@@ -90,13 +93,16 @@ class BridgeNode(Node):
 
     def _report(self, arm: str, future: Future) -> None:
         error = future.exception()
-        if isinstance(error, EpisodeOver):
+        if error is None:
+            self._refusals.pop(arm, None)
+        elif isinstance(error, EpisodeOver):
             self.get_logger().debug(str(error))  # the policy has not heard of the end yet
         elif isinstance(error, TrajectoryRefused):
-            self._detail = f'{arm} arm refused a trajectory: {error}'
-            self.get_logger().error(self._detail)
-        elif error is not None:
-            raise error
+            self._refusals[arm] = f'{arm} arm refused a trajectory: {error}'
+            self.get_logger().error(self._refusals[arm])
+        else:
+            self.get_logger().fatal(''.join(traceback.format_exception(error)))
+            rclpy.try_shutdown()
 
     def _on_reset(
         self, request: ResetEpisode.Request, response: ResetEpisode.Response
@@ -106,6 +112,10 @@ class BridgeNode(Node):
         except ConfigError as error:
             response.message = str(error)
             return response
+        except Exception as error:  # whatever breaks in a simulator: the caller must get an answer
+            self.get_logger().error(traceback.format_exc())
+            response.message = f'{type(error).__name__}: {error}'
+            return response
         response.success, response.stamp = True, convert.to_time(stamp_ns)
         response.instruction, response.step_limit = episode.instruction, episode.step_limit
         return response
@@ -114,7 +124,7 @@ class BridgeNode(Node):
         episode = loop.reset(
             request.task, request.seed, request.setting, request.wording or 'auto'
         )
-        self._detail = ''
+        self._refusals.clear()
         self._instruction.publish(String(data=episode.instruction))
         self._runner.publish_now()
         return episode, loop.now_ns
@@ -131,17 +141,15 @@ class BridgeNode(Node):
             convert.to_joint_state(state.joint_names, state.position, stamp_ns, state.velocity)
         )
         names = self._robot.joint_names
-        self._targets.publish(convert.to_joint_state(names, snapshot.target, stamp_ns))
+        if self._targets:
+            self._targets.publish(convert.to_joint_state(names, snapshot.target, stamp_ns))
         self._status.publish(self._episode_status(stamp_ns))
 
     def _episode_status(self, stamp_ns: int) -> EpisodeStatus:
         loop, message = self._loop, EpisodeStatus()
         message.header.stamp = convert.to_time(stamp_ns)
-        message.state, message.step, message.detail = (
-            int(loop.state),
-            loop.step_count,
-            self._detail,
-        )
+        message.state, message.step = int(loop.state), loop.step_count
+        message.detail = '; '.join(filter(None, [loop.reason, *self._refusals.values()]))
         message.backend, message.execution = self._config.backend, self._pacing.execution
         if loop.episode:
             for field in ('task', 'setting', 'seed', 'instruction', 'step_limit'):

@@ -15,6 +15,7 @@ from sim_bridge.backend import (
     Episode,
     ExpertFailed,
     SimState,
+    check_seed,
     check_setting,
     check_targets,
     ramp,
@@ -65,6 +66,7 @@ class BuiltinBackend:
         """See `SimBackend`."""
         entry = task_entry(task)
         check_setting(setting)
+        check_seed(seed)
         split = wording_of(setting, wording)
         self.task = loaded = self._load(task, seed, SETTINGS[setting])
         self.world.settle(SETTLE_STEPS)

@@ -8,6 +8,7 @@ robot would.
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import dataclass
 
 import rclpy
@@ -59,10 +60,13 @@ class ExpertNode(Node):
 
     def work(self) -> None:
         """Serve runs until the node is shut down."""
-        while rclpy.ok():
-            run = self._server.wait(WAIT_S)
-            if run:
-                self._serve(run)
+        try:
+            while rclpy.ok():
+                run = self._server.wait(WAIT_S)
+                if run:
+                    self._serve(run)
+        finally:
+            self._backend.close()
 
     def _serve(self, run: Run) -> None:
         episode = self._await_episode(run)
@@ -98,7 +102,11 @@ class ExpertNode(Node):
 
     def _send(self, chunk: ActionChunk) -> None:
         # The plan is not bound to the time of the observation: it starts on arrival.
-        for trajectory in self._gate.admit(chunk, chunk.stamp_ns, self._robot.home):
+        trajectories = self._gate.admit(chunk, chunk.stamp_ns, self._robot.home)
+        for publisher in self._commands.values():
+            while rclpy.ok() and not publisher.get_subscription_count():
+                time.sleep(WAIT_S / 10)  # what is sent before a controller listens is lost
+        for trajectory in trajectories:
             self._commands[trajectory.arm].publish(convert.to_trajectory(trajectory))
 
 

@@ -14,6 +14,7 @@ from sim_bridge.backend import (
     Episode,
     ExpertFailed,
     SimState,
+    check_seed,
     check_setting,
     check_targets,
     ramp,
@@ -40,6 +41,7 @@ class FakeBackend:
         """See `SimBackend`."""
         entry = task_entry(task)
         check_setting(setting)
+        check_seed(seed)
         wording_of(setting, wording)
         rng = np.random.default_rng(seed)
         arm = self.robot.arms[rng.integers(len(self.robot.arms))]

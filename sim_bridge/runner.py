@@ -5,6 +5,7 @@ Runs the `SimLoop` in one thread; others hand it work through `submit`. Knows no
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from collections.abc import Callable
@@ -13,10 +14,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from aim_policy.config import ConfigError, unknown_name
+from aim_policy.interface import EXECUTIONS
 from sim_bridge.sim_loop import EpisodeState, SimLoop, Snapshot
 
 T = TypeVar('T')
-EXECUTIONS = ('lockstep', 'realtime')
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Pacing:
         if self.execution not in EXECUTIONS:
             raise unknown_name('execution', self.execution, EXECUTIONS)
         for name in ('realtime_factor', 'partial_wait_s', 'repeat_s'):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # so that .nan is refused too
                 raise ConfigError(f'{name} is {getattr(self, name)}, expected more than 0')
 
 
@@ -61,19 +62,31 @@ class Runner:
         self._warn = warn
         self._actions: queue.SimpleQueue = queue.SimpleQueue()
         self._last: Snapshot | None = None
+        self._ended = False
         self._published_s = self._due_s = self._waiting_since_s = time.monotonic()
 
     def submit(self, action: Callable[[SimLoop], T]) -> Future[T]:
         """Let the simulation thread call `action` between two policy steps."""
         future: Future[T] = Future()
         self._actions.put((action, future))
+        if self._ended:
+            self._drop_actions()
         return future
 
     def run(self, go_on: Callable[[], bool]) -> None:
         """Run until `go_on` says no."""
+        try:
+            self._run(go_on)
+        finally:
+            self._ended = True
+            self._drop_actions()
+
+    def _run(self, go_on: Callable[[], bool]) -> None:
         in_motion = False
         while go_on():
+            episode = self._loop.episode
             self._do_actions(self._patience_s(in_motion))
+            in_motion = in_motion and self._loop.episode is episode  # a reset ends all motion
             if self._time_passes(in_motion):
                 self._loop.advance()
                 self.publish_now()
@@ -92,6 +105,8 @@ class Runner:
 
     def _patience_s(self, in_motion: bool) -> float:
         """Return how long to wait for actions before looking at the world again."""
+        if self._loop.episode is None:
+            return min(0.05, self._pacing.repeat_s)
         if self._pacing.execution == 'realtime':
             return max(0.0, min(self._due_s - time.monotonic(), self._pacing.repeat_s))
         return 0.0 if in_motion or self._loop.complete else min(0.05, self._pacing.repeat_s)
@@ -107,6 +122,13 @@ class Runner:
 
     def _next(self) -> tuple:
         return self._actions.get_nowait()
+
+    def _drop_actions(self) -> None:
+        """Answer those who wait for a simulation that has ended."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                _, future = self._next()
+                future.set_exception(RuntimeError('the simulation has ended'))
 
     def _do(self, action: Callable, future: Future) -> None:
         waiting = self._loop.waiting

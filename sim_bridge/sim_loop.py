@@ -55,6 +55,7 @@ class SimLoop:
         now_ns: simulated time; never goes back, not even at a reset.
         episode: the scene at hand, None before the first reset.
         state: how its episode stands.
+        reason: why the episode failed, '' if it did not.
         step_count: policy steps since the reset.
     """
 
@@ -65,6 +66,7 @@ class SimLoop:
         self.episode: Episode | None = None
         self.state = EpisodeState.IDLE
         self.step_count = 0
+        self.reason = ''
         self._waiting: set[str] = set()
         home = self.robot.to_joints(self.robot.home)
         self._controllers = {
@@ -82,7 +84,7 @@ class SimLoop:
         """
         self.episode = self.backend.reset(task, seed, setting, wording)
         self.now_ns += self.robot.dt_ns
-        self.state, self.step_count = EpisodeState.RUNNING, 0
+        self.state, self.step_count, self.reason = EpisodeState.RUNNING, 0, ''
         self._waiting.clear()
         home = self.robot.to_joints(self.robot.home)
         for arm, controller in self._controllers.items():
@@ -134,7 +136,7 @@ class SimLoop:
         if self.backend.success():
             self.state = EpisodeState.SUCCEEDED
         elif self.step_count >= self.episode.step_limit:
-            self.state = EpisodeState.FAILED
+            self.state, self.reason = EpisodeState.FAILED, 'out of steps'
 
     def snapshot(self) -> Snapshot:
         """Read every sensor."""

@@ -1,5 +1,7 @@
 """When a policy thinks and what leaves it: on the fake world, without ROS."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -106,6 +108,33 @@ def test_a_chunk_that_the_gate_refuses_never_leaves(robot):
     show(loop, world)
     with pytest.raises(ChunkRejected, match='fl_joint2'):
         loop.poll(lambda: 0)
+
+
+def test_a_robot_without_a_targets_topic_starts_from_its_measured_joints(robot):
+    plain = dataclasses.replace(robot, joint_targets_topic='')
+    world, loop = SimLoop(FakeBackend(plain)), make(plain, HoldPolicy(plain), lockstep=False)
+    world.reset('click_bell', 1, 'easy')
+    loop.start('hold', 0, world.now_ns)
+    snapshot = world.snapshot()
+    for camera, image in snapshot.images.items():
+        loop.observer.add_image(camera, snapshot.stamp_ns, image)
+    state = snapshot.state
+    loop.observer.add_joints(snapshot.stamp_ns, state.joint_names, state.position)
+    sent = loop.poll(lambda: world.now_ns)
+    assert isinstance(sent, Sent)
+    np.testing.assert_allclose(sent.observation.joint_target, plain.home)
+
+
+def test_hold_ends_what_is_underway_within_a_step(robot):
+    world, loop = SimLoop(FakeBackend(robot)), make(robot, HoldPolicy(robot), lockstep=False)
+    world.reset('click_bell', 1, 'easy')
+    loop.start('hold', 0, world.now_ns)
+    assert loop.hold(world.now_ns) == ()
+    show(loop, world)
+    loop.poll(lambda: world.now_ns)
+    held = loop.hold(world.now_ns + robot.dt_ns)
+    assert [list(t.times_ns) for t in held] == [[robot.dt_ns]] * 2
+    assert loop.hold(world.now_ns + robot.dt_ns) == ()
 
 
 def test_realtime_sends_the_whole_rest_of_the_chunk(robot):

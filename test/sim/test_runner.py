@@ -101,6 +101,22 @@ def test_what_an_action_raises_reaches_who_submitted_it(robot):
         running.runner.submit(lambda loop: loop.reset('fold_laundry', 0, 'easy')).result(5)
 
 
+def test_a_reset_in_mid_motion_leaves_the_new_episode_untouched(robot):
+    with Running(robot) as running:
+        running.stay('left', 'right', steps=50)
+        running.wait_for_steps(2)
+        running.runner.submit(lambda loop: loop.reset('click_bell', 6, 'easy')).result(5)
+        time.sleep(0.2)
+        assert running.steps() == 0
+
+
+def test_who_asks_after_the_end_gets_an_answer(robot):
+    with Running(robot) as running:
+        pass
+    with pytest.raises(RuntimeError, match='has ended'):
+        running.runner.submit(lambda loop: loop.step_count).result(5)
+
+
 def test_unknown_execution_is_refused():
     with pytest.raises(ConfigError, match='did you mean "lockstep"'):
         Pacing(execution='lock_step')

@@ -101,6 +101,12 @@ def test_a_reset_that_cannot_be_done_says_why(bridge):
     assert 'did you mean "click_bell"' in answer.message
 
 
+def test_a_seed_that_names_no_scene_is_refused(bridge):
+    answer = bridge.client.call(ResetEpisode.Request(task='click_bell', setting='easy', seed=-1))
+    assert not answer.success
+    assert answer.message == 'seed is -1, expected 0 or more'
+
+
 def test_sensors_come_with_one_stamp_and_their_frames(bridge, listener, robot):
     for camera in robot.cameras:
         listener.listen(Image, f'{camera.name}/image_raw')

@@ -5,6 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import av
 import launch_pytest
 import numpy as np
 import pytest
@@ -79,7 +80,10 @@ def test_pictures_become_motion_and_value_maps(listener, robot):
     results = wait_for_results()
     assert results['episodes'][0]['steps'] == end.step
     assert results['episodes'][0]['rejected_chunks'] == 0
-    assert list(RESULTS.glob('*/episodes/click_bell_100000.mp4'))
+    (video,) = RESULTS.glob('*/episodes/click_bell_100000.mp4')
+    with av.open(str(video)) as container:
+        frames = sum(1 for _ in container.decode(video=0))
+    assert frames == end.step + 1
 
 
 def wait_for_results():

@@ -36,13 +36,15 @@ def test_no_ground_truth_reaches_the_policy(node, listener, robot):
 
 
 def test_it_is_silent_and_waiting_without_observations(node, listener, robot):
-    topic = f'{robot.arms[0].controller}/joint_trajectory'
-    listener.listen(JointTrajectory, topic)
     client = listener.action_client(RunPolicy, 'policy/run')
     client.send_goal_async(RunPolicy.Goal(instruction='press the bell'))
     waiting = listener.wait('policy/status', lambda m: m.state == PolicyStatus.WAITING)
-    assert 'no image from' in waiting.reason
-    assert listener.received[topic] == []
+    assert 'no controller of the' in waiting.reason
+    topics = [f'{arm.controller}/joint_trajectory' for arm in robot.arms]
+    for topic in topics:
+        listener.listen(JointTrajectory, topic)
+    listener.wait('policy/status', lambda m: 'no image from' in m.reason)
+    assert all(listener.received[topic] == [] for topic in topics)
 
 
 def test_an_empty_instruction_and_a_second_run_are_refused(node, listener):
