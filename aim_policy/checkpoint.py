@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from aim_policy.config import ConfigError, from_dict
 from aim_policy.model.aim import AimModel
 from aim_policy.model.config import ModelConfig
-from aim_policy.model.text import TextEncoder
-from aim_policy.model.tokenizer import LinearTokenizer, Tokenizer
 from aim_policy.model.transformer import AimTransformer
 from aim_policy.robot import RobotSpec
-from aim_policy.text_cache import CachedText
+from aim_policy.tokenizers.linear import LinearTokenizer, Tokenizer
+from aim_policy.tokenizers.text import TextEncoder
+from aim_policy.tokenizers.text_cache import CachedText
 from aim_policy.transforms import Normalisation
 from aim_policy.weights import (
     load_weights,

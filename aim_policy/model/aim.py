@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from aim_policy.config import ConfigError
 from aim_policy.model.canvas import Canvas
 from aim_policy.model.config import ModelConfig
-from aim_policy.model.text import HashedTextEncoder, TextEncoder
-from aim_policy.model.tokenizer import LinearTokenizer, Tokenizer
 from aim_policy.model.transformer import AimTransformer
+from aim_policy.tokenizers.linear import LinearTokenizer, Tokenizer
+from aim_policy.tokenizers.text import HashedTextEncoder, TextEncoder
 
 
 class AimModel(nn.Module):

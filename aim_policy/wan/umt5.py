@@ -26,7 +26,7 @@ PROBES, PROBE_BYTES = 64, 65536
 
 
 class Umt5TextEncoder:
-    """11 GB at full size: hold it no longer than needed, see `aim_policy.text_cache`."""
+    """11 GB at full size: hold it no longer than needed, see `tokenizers.text_cache`."""
 
     def __init__(self, model: UMT5EncoderModel, tokenizer: Tokenizer, tokens: int) -> None:
         self.dim = model.config.d_model

@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import UMT5Config, UMT5EncoderModel
 
-from aim_policy import text_cache
 from aim_policy.checkpoint import load_checkpoint
 from aim_policy.checkpoint_cli import main
 from aim_policy.checkpoint_convert import convert, start_transformer
@@ -34,6 +33,7 @@ from aim_policy.interface import Observation
 from aim_policy.model.config import ModelConfig, ViewConfig
 from aim_policy.policy import AimPolicy
 from aim_policy.robot import load_robot
+from aim_policy.tokenizers import text_cache
 from aim_policy.wan.names import as_ours, lingbot_names, wan_names
 from aim_policy.wan.original import VAE, original_names
 

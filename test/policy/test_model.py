@@ -9,9 +9,9 @@ from aim_policy.model.aim import AimModel
 from aim_policy.model.attention import attend, look
 from aim_policy.model.config import load_model_config
 from aim_policy.model.mask import Group, Place, Rule, Scope, dense_mask, visibility
-from aim_policy.model.text import HashedTextEncoder
-from aim_policy.model.tokenizer import LinearTokenizer
 from aim_policy.model.transformer import AimTransformer, Sample
+from aim_policy.tokenizers.linear import LinearTokenizer
+from aim_policy.tokenizers.text import HashedTextEncoder
 
 TEST = dataclasses.replace(load_model_config('test'), history_frames=4)
 SCOPE = Scope(visibility())

@@ -10,8 +10,8 @@ from transformers import UMT5Config, UMT5EncoderModel
 from aim_policy.config import ConfigError
 from aim_policy.model.aim import AimModel
 from aim_policy.model.config import load_model_config
-from aim_policy.model.text import HashedTextEncoder
-from aim_policy.text_cache import CachedText
+from aim_policy.tokenizers.text import HashedTextEncoder
+from aim_policy.tokenizers.text_cache import CachedText
 from aim_policy.wan.umt5 import Umt5TextEncoder, umt5_fingerprint
 
 WORDS = ('<pad>', '</s>', '<unk>', 'press', 'the', 'bell', 'lift', 'pot')

@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 from aim_policy.config import ConfigError
 from aim_policy.model.aim import AimModel
 from aim_policy.model.config import ViewConfig, load_model_config
-from aim_policy.model.tokenizer import LinearTokenizer
-from aim_policy.tokenizer_fit import figures, fit
+from aim_policy.tokenizers.fit import figures, fit
+from aim_policy.tokenizers.linear import LinearTokenizer
 from aim_policy.wan.vae import WanVae
 
 CHANNELS = 48

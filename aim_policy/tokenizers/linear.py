@@ -54,7 +54,7 @@ class LinearTokenizer(nn.Module):
 
     Nothing mixes frames. Value maps pass through the same basis with an offset and scale of their
     own: in the units of pictures, a nearly black map would be lost in unit noise. Before
-    `aim_policy.tokenizer_fit` fits it to data, the basis holds the lowest spatial frequencies,
+    `aim_policy.tokenizers.fit` fits it to data, the basis holds the lowest spatial frequencies,
     brightness before colour.
     """
 

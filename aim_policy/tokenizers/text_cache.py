@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from aim_policy.config import ConfigError
-from aim_policy.model.text import TextEncoder
+from aim_policy.tokenizers.text import TextEncoder
 from aim_policy.weights import check_shape, read_file, write_weights
 
 

@@ -9,7 +9,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from aim_policy.model.tokenizer import LinearTokenizer
+from aim_policy.tokenizers.linear import LinearTokenizer
 
 BUSY_CONTRAST = 0.1
 """Standard deviation within a patch, on [-1, 1], from which it shows more than a plain surface."""
