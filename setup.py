@@ -49,12 +49,4 @@ setup(
         'sim': ['sapien==3.0.3', 'toppra', 'transforms3d'],
         'test': ['hypothesis', 'pytest<8', 'ruff'],
     },
-    entry_points={
-        'console_scripts': [
-            'policy_node = aim_ros.policy_node:main',
-            'evaluator_node = aim_ros.evaluator_node:main',
-            'bridge_node = sim_bridge.bridge_node:main',
-            'expert_node = sim_bridge.expert_node:main',
-        ]
-    },
 )

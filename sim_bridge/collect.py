@@ -9,15 +9,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
+from aim_policy.atomic import written_aside
 from aim_policy.config import ConfigError
 from sim_bridge.backend import FIRST_EVALUATION_SEED, check_setting
 from sim_bridge.tasks import tasks_of
@@ -29,6 +32,8 @@ SETTINGS_FILE = 'collected_with.json'
 def main(argv: list[str] | None = None) -> int:
     """Entry point; 0 when everything asked for is there."""
     arguments = parse(argv)
+    # Workers would outlive a main process that ends without telling them.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return collect(arguments)
     except ConfigError as error:
@@ -61,26 +66,30 @@ def collect(arguments: argparse.Namespace) -> int:
     """Make what is missing of each task and tell what came out."""
     tasks = tasks_of(arguments.tasks)
     _check(arguments)
-    collections = [Collection(task, arguments) for task in tasks]
-    total = len(tasks) * arguments.episodes
-    done = sum(len(c.seeds) for c in collections)
+    collections: list[Collection] = []
     status = 0
+    try:
+        collections += [Collection(task, arguments) for task in tasks]
+        _run(collections, arguments)
+    except KeyboardInterrupt:
+        print('\ncollect: interrupted; the same command goes on from here', file=sys.stderr)
+        status = 130
+    except (OSError, BrokenProcessPool) as error:
+        print(f'\ncollect: stopped: {error}; finished episodes are whole', file=sys.stderr)
+        status = 1
+    print(summary(collections))
+    return status
+
+
+def _run(collections: list[Collection], arguments: argparse.Namespace) -> None:
+    total = len(collections) * arguments.episodes
+    done = sum(len(c.seeds) for c in collections)
     with (
         Workers(arguments.workers) as workers,
         tqdm(total=total, initial=done, unit='episode', smoothing=0.05) as bar,
     ):
-        try:
-            for collection in collections:
-                collection.run(workers, bar)
-        except KeyboardInterrupt:
-            status = 130
-        except (OSError, BrokenProcessPool) as error:
-            print(f'\ncollect: stopped: {error}; finished episodes are whole', file=sys.stderr)
-            status = 1
-    print(summary(collections))
-    if status == 130:
-        print('collect: interrupted; the same command goes on from here', file=sys.stderr)
-    return status
+        for collection in collections:
+            collection.run(workers, bar)
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -90,6 +99,8 @@ def _check(arguments: argparse.Namespace) -> None:
             raise ConfigError(
                 f'--{name.replace("_", "-")} is {getattr(arguments, name)}, expected 1 or more'
             )
+    if not 0 <= arguments.noise < 1:
+        raise ConfigError(f'--noise is {arguments.noise}, expected metres from 0 to below 1')
     if not 0 <= arguments.second_attempt <= 1:
         raise ConfigError(f'--second-attempt is {arguments.second_attempt}, expected 0 to 1')
     last = arguments.first_seed + arguments.episodes - 1
@@ -128,18 +139,30 @@ class Collection:
         mine = {name: getattr(self._arguments, name) for name in names}
         path = self._folder / SETTINGS_FILE
         if not path.exists():
-            path.write_text(json.dumps(mine) + '\n')
-        found = json.loads(path.read_text())
+            with written_aside(path) as aside:
+                aside.write_text(json.dumps(mine) + '\n')
+        try:
+            found = json.loads(path.read_text())
+        except ValueError as error:
+            raise ConfigError(
+                f'{path} is no JSON ({error}), expected {mine}; delete it if that is how the '
+                'episodes beside it were made'
+            ) from error
         if found != mine:
             raise ConfigError(f'{path} says {found}, expected {mine}; choose another --out')
 
     def _read_failures(self) -> dict[int, str]:
-        if not self._log.exists():
-            return {}
-        lines = [
-            json.loads(line) for line in self._log.read_text().splitlines() if line.endswith('}')
-        ]
-        return {line['seed']: line['reason'] for line in lines}
+        """Read the log; a line that a kill or a full disk cut off counts as not written."""
+        text = self._log.read_text() if self._log.exists() else ''
+        if text and not text.endswith('\n'):
+            with self._log.open('a') as file:  # what comes next starts on a line of its own
+                file.write('\n')
+        failures = {}
+        for line in text.splitlines():
+            with suppress(json.JSONDecodeError):
+                failure = json.loads(line)
+                failures[failure['seed']] = failure['reason']
+        return failures
 
     def run(self, workers: Workers, bar: tqdm) -> None:
         """Record seeds in order until enough of them succeeded."""

@@ -22,7 +22,7 @@ from sim_bridge.recorder import record
 from sim_bridge.tasks import TASKS
 
 SETTINGS = ('easy', 'hard')
-FIRST_SEED = 50_000  # training seeds that `make train` does not reach
+FIRST_SEED = 50_000  # training seeds far above those that data is usually collected from
 HEAD = """# Tasks of the builtin backend
 
 Made by `{command}`: {seeds} scenes per task and setting (seeds {first} to {last}), scripted
@@ -53,6 +53,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--seeds', type=int, default=50)
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--out', type=Path, default=Path('docs/tasks.md'))
+    parser.add_argument(
+        '--fail-below',
+        nargs=2,
+        type=float,
+        default=(0.0, 0.0),
+        metavar=('EASY', 'HARD'),
+        help='exit 1 when an expert does a smaller share of its scenes',
+    )
     arguments = parser.parse_args(argv)
     pictures = arguments.out.parent / 'tasks'
     pictures.mkdir(parents=True, exist_ok=True)
@@ -69,7 +77,10 @@ def main(argv: list[str] | None = None) -> int:
         rows.append(_row(task, found, pictures))
         print(line(rows[-1], arguments.seeds), flush=True)
     arguments.out.write_text(page(rows, arguments), encoding='utf-8')
-    return 0
+    weak = too_weak(rows, arguments.seeds, dict(zip(SETTINGS, arguments.fail_below, strict=True)))
+    for text in weak:
+        print(f'survey: {text}', file=sys.stderr)
+    return int(bool(weak))
 
 
 def try_seeds(task: str, setting: str, count: int) -> tuple[int, list[int], list[str]]:
@@ -149,6 +160,16 @@ def line(row: Row, seeds: int) -> str:
         f'| {row.task} | {easy} | {hard} | {row.steps:.0f} | {full:.1f} | {keys:.1f} | '
         f'{reasons} | {picture} |'
     )
+
+
+def too_weak(rows: list[Row], seeds: int, least: dict[str, float]) -> list[str]:
+    """Tell which experts do a smaller share of the scenes of a setting than `least` says."""
+    return [
+        f'{row.task} {setting}: {row.successes[setting]}/{seeds}, expected {share:.0%} or more'
+        for row in rows
+        for setting, share in least.items()
+        if row.successes[setting] < share * seeds
+    ]
 
 
 def page(rows: list[Row], arguments: argparse.Namespace) -> str:

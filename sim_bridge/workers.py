@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aim_policy.atomic import written_aside
+from aim_policy.config import ConfigError
 from aim_policy.episode import write_episode
 from sim_bridge.backend import ExpertFailed
 
@@ -46,18 +47,12 @@ class Workers:
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        if kind is not None:
-            self.stop()
-        self._pool.shutdown(cancel_futures=True)
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)  # returns when what has begun is finished
 
     def submit(self, job: Job) -> Future:
         """Start a job; its result is the seed and why it failed, '' if it did not."""
         return self._pool.submit(_record, job)
-
-    def stop(self) -> None:
-        """Drop what has not begun."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _ignore_interrupts() -> None:
@@ -67,20 +62,30 @@ def _ignore_interrupts() -> None:
 
 def _record(job: Job) -> tuple[int, str]:
     from sim_bridge.builtin import shared_backend
+
+    shared_backend()  # what fails here fails for every seed
+    try:
+        return job.seed, _write_episode(job)
+    except (ConfigError, OSError):  # a mistake of the user or a full disk, not this scene's fault
+        raise
+    except ExpertFailed as error:
+        return job.seed, str(error)
+    except Exception as error:  # the process's outermost callback: one odd scene ends no run
+        return job.seed, f'{type(error).__name__}: {error}'
+
+
+def _write_episode(job: Job) -> str:
+    """Record the job's scene; returns why that gave no episode."""
+    from sim_bridge.builtin import shared_backend
     from sim_bridge.expert import Habits
     from sim_bridge.recorder import Failure, record
 
     habits = Habits(job.noise_m, job.second_attempt)
-    try:
-        episode = record(
-            shared_backend(), job.task, job.seed, job.setting, habits, job.picture_every
-        )
-    except ExpertFailed as error:
-        return job.seed, str(error)
+    episode = record(shared_backend(), job.task, job.seed, job.setting, habits, job.picture_every)
     if isinstance(episode, Failure):
-        return job.seed, episode.reason
+        return episode.reason
     wordings = job.folder / 'instructions' / f'{job.path.stem}.json'  # where RoboTwin looks
     with written_aside(wordings) as aside:
         aside.write_text(json.dumps(episode.instructions))
     write_episode(job.path, episode, overwrite=True)
-    return job.seed, ''
+    return ''

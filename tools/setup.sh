@@ -195,7 +195,7 @@ prepare_rendering() {
     fi
   fi
   if [ "$status" -eq 3 ]; then
-    printf 'setup: no pictures yet: %s\nsetup: everything else is ready\n' "$(tail -n 1 "$log")" >&2
+    printf 'setup: no pictures: %s\n' "$(tail -n 1 "$log")" >&2
     return 1
   fi
   tail -n 1 "$log"
@@ -233,9 +233,14 @@ if [ "$ros" = wheels ] && [ -d tools/pip_ros ]; then
   fi
 fi
 
-vulkan_key=$(key "$python_key" tools/install_mesa.sh tools/check_render.py)
-if ! is_done vulkan "$vulkan_key" && prepare_rendering; then
-  mark_done vulkan "$vulkan_key"
+vulkan_key=$(key "$python_key" tools/install_mesa.sh tools/check_render.py sim_bridge/scene.py)
+state='everything is ready'
+if ! is_done vulkan "$vulkan_key"; then
+  if prepare_rendering; then
+    mark_done vulkan "$vulkan_key"
+  else
+    state='ready, but without pictures'
+  fi
 fi
 
-echo "setup: ready after $SECONDS s; 'source env.sh' gives you a shell for it"
+echo "setup: done in $SECONDS s; 'source env.sh' gives you a shell for it; $state"

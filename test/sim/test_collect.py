@@ -9,8 +9,10 @@ import time
 
 import pytest
 
+from aim_policy.config import ConfigError
 from aim_policy.episode import read_episode
 from sim_bridge import collect
+from sim_bridge.workers import Job, _record
 
 pytestmark = pytest.mark.sapien
 QUICK = ['--workers', '1', '--picture-every', '50']
@@ -37,24 +39,41 @@ def test_a_second_run_only_makes_what_is_missing(tmp_path, capsys):
     assert len(episode.instructions['seen']) > 1
 
 
-def test_after_an_interrupt_nothing_is_broken_and_the_rest_is_made(tmp_path):
+def wait_until(is_true, timeout_s):
+    end = time.monotonic() + timeout_s
+    while not is_true() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert is_true()
+
+
+def is_running(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_signal_leaves_nothing_broken_nor_running_and_the_next_run_goes_on(tmp_path):
     command = [sys.executable, '-m', 'sim_bridge.collect', '--tasks', 'click_bell', *QUICK]
     command += ['--out', str(tmp_path), '--episodes', '400']
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     data = tmp_path / 'click_bell' / 'easy' / 'data'
-    end = time.monotonic() + 60
-    while len(list(data.glob('episode*.hdf5'))) < 2 and time.monotonic() < end:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert 'Traceback' not in errors
-    made = len(files(tmp_path))
-    assert made >= 2
-    for name in files(tmp_path):
-        read_episode(data / name)
-    assert run(tmp_path, '--episodes', str(made + 1)) == 0
-    assert len(files(tmp_path)) == made + 1
+    made = set()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        wait_until(lambda: len(set(data.glob('episode*.hdf5')) - made) >= 1, 60)  # noqa: B023
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert 'Traceback' not in errors
+        assert 'goes on from here' in errors
+        wait_until(lambda: not is_running(process.pid), 5)  # noqa: B023
+        assert set(data.iterdir()) > made
+        made = set(data.iterdir())
+        for path in made:
+            read_episode(path)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +86,7 @@ def test_after_an_interrupt_nothing_is_broken_and_the_rest_is_made(tmp_path):
             'unknown setting "harder" (did you mean "hard"',
         ),
         (['--episodes', '1', '--second-attempt', '2'], '--second-attempt is 2.0, expected 0 to 1'),
+        (['--episodes', '1', '--noise', '-1'], '--noise is -1.0, expected metres from 0 to below'),
     ],
 )
 def test_bad_arguments_are_one_line(tmp_path, capsys, words, message):
@@ -81,6 +101,47 @@ def test_episodes_made_differently_are_not_mixed(tmp_path, capsys):
     (folder / 'collected_with.json').write_text(json.dumps({'noise': 0.5}))
     assert run(tmp_path, '--episodes', '1') == 2
     assert 'choose another --out' in capsys.readouterr().err
+    (folder / 'collected_with.json').write_text('')
+    assert run(tmp_path, '--episodes', '1') == 2
+    assert 'collected_with.json is no JSON' in capsys.readouterr().err
+
+
+def test_a_cut_off_line_of_the_log_does_not_spoil_the_next(tmp_path):
+    arguments = ['--tasks', 'click_bell', '--episodes', '1', '--out', str(tmp_path)]
+    log = tmp_path / 'click_bell' / 'easy' / 'failed_seeds.jsonl'
+    first, second = ({'seed': seed, 'reason': 'out of reach'} for seed in (3, 5))
+    log.parent.mkdir(parents=True)
+    log.write_text(json.dumps(first) + '\n{"seed": 4, "rea')
+    assert collection(arguments).failures == {3: 'out of reach'}
+    with log.open('a') as file:
+        file.write(json.dumps(second) + '\n')
+    assert collection(arguments).failures == {3: 'out of reach', 5: 'out of reach'}
+
+
+def collection(arguments):
+    return collect.Collection('click_bell', collect.parse(arguments))
+
+
+def test_an_odd_scene_costs_its_seed_and_nothing_else(tmp_path):
+    """No picture at all (every 0th step) is an error that nobody expected."""
+    seed, reason = _record(Job('click_bell', 7, 'easy', tmp_path, 0.0, 0.0, picture_every=0))
+    assert seed == 7
+    assert reason.startswith('ZeroDivisionError: ')
+
+
+@pytest.mark.parametrize(
+    ('task', 'folder', 'error'),
+    [('click_bell', 'missing', FileNotFoundError), ('clik_bell', '.', ConfigError)],
+)
+def test_what_is_no_fault_of_the_scene_ends_the_run(tmp_path, task, folder, error):
+    with pytest.raises(error):
+        _record(Job(task, 0, 'easy', tmp_path / folder, 0.0, 0.0, picture_every=50))
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
+    (tmp_path / 'click_bell').touch()
+    assert run(tmp_path, '--episodes', '1') == 1
+    assert 'collect: stopped: ' in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can make a small file system')
