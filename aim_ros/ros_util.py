@@ -19,6 +19,9 @@ from aim_policy.config import ConfigError, from_dict
 
 T = TypeVar('T')
 
+# A worker that waits for the interpreter behind callbacks loses Python's default of 5 ms each time.
+SWITCH_S = 0.0005
+
 # A best-effort subscription hears every publisher, a reliable one only reliable publishers
 # (REP-2003).
 SENSOR_IN = QoSProfile(
@@ -68,6 +71,7 @@ def run_node(make: Callable[[], Node], interrupted: int = 0) -> int:
         Exit code: what `work` returns (None counts as 0), `interrupted` after SIGINT or SIGTERM, 1
         after an exception in a callback, 2 after a mistake of the user, told in one line.
     """
+    sys.setswitchinterval(SWITCH_S)
     rclpy.init()
     callbacks = None
     try:

@@ -127,13 +127,17 @@ def make_nodes(context: LaunchContext) -> list:
 
 
 def node(value: dict, executable: str, name: str, **parameters: object) -> Node:
-    """Return a node of this package on simulated time."""
+    """Return a node of this package."""
     return Node(
         package='aim_ros',
         executable=executable,
         name=name,
         namespace=value['namespace'],
-        parameters=[value['params_file'], {'use_sim_time': True, **parameters}],
+        # The bridge makes the time that the others use.
+        parameters=[
+            value['params_file'],
+            {'use_sim_time': executable != 'bridge_node', **parameters},
+        ],
         ros_arguments=['--log-level', value['log_level']],
         output='screen',
         sigterm_timeout='3',

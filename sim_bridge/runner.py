@@ -35,7 +35,7 @@ class Pacing:
     execution: str = 'lockstep'
     realtime_factor: float = 1.0
     partial_wait_s: float = 2.0
-    repeat_s: float = 0.25
+    repeat_s: float = 0.05
 
     def __post_init__(self) -> None:
         if self.execution not in EXECUTIONS:
