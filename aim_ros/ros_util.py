@@ -19,7 +19,7 @@ from aim_policy.config import ConfigError, from_dict
 
 T = TypeVar('T')
 
-# A worker that waits for the interpreter behind callbacks loses Python's default of 5 ms each time.
+# How long a worker may wait for the interpreter behind a callback; Python's default is 5 ms.
 SWITCH_S = 0.0005
 
 # A best-effort subscription hears every publisher, a reliable one only reliable publishers
