@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import traceback
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +13,6 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
-from trajectory_msgs.msg import JointTrajectory
 
 from aim_policy.config import ConfigError
 from aim_policy.robot import load_robot
@@ -23,9 +21,10 @@ from aim_ros.msg import EpisodeStatus
 from aim_ros.ros_util import LATCHED, RELIABLE, option, parameters, run_node
 from aim_ros.srv import ResetEpisode
 from sim_bridge.backend import Episode, make_backend
-from sim_bridge.controller import TrajectoryCommand, TrajectoryRefused
+from sim_bridge.controller_config import load_controllers
+from sim_bridge.controller_topics import ControllerTopics
 from sim_bridge.runner import Pacing, Runner
-from sim_bridge.sim_loop import EpisodeOver, SimLoop, Snapshot
+from sim_bridge.sim_loop import SimLoop, Snapshot
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,9 @@ class BridgeParameters:
 
     backend: str = option('builtin', 'simulator: builtin (SAPIEN) or fake (numpy)')
     robot: str = option('aloha_agilex', 'YAML under config/robot, or a path')
+    controllers: str = option('', 'YAML of ros2_control to follow; empty: the defaults')
+    task: str = option('', 'episode to begin with; empty: wait for ~/reset_episode')
+    judge: bool = option(True, 'end episodes; off, they go on for ever')
 
 
 class BridgeNode(Node):
@@ -44,14 +46,15 @@ class BridgeNode(Node):
         self._config = parameters(self, BridgeParameters)
         self._pacing = parameters(self, Pacing)
         self._robot = load_robot(self._config.robot)
-        self._loop = SimLoop(make_backend(self._config.backend, self._robot))
+        file = self._config.controllers
+        self._loop = SimLoop(
+            make_backend(self._config.backend, self._robot),
+            load_controllers(file, self._robot) if file else None,
+            self._config.judge,
+        )
         self._runner = Runner(self._loop, self._pacing, self._publish, self._warn)
-        self._refusals: dict[str, str] = {}
         self._make_publishers()
-        for arm in self._robot.arms:
-            topic = f'{arm.controller}/joint_trajectory'
-            callback = partial(self._on_trajectory, arm.name)
-            self.create_subscription(JointTrajectory, topic, callback, RELIABLE)
+        self._controllers = ControllerTopics(self, self._robot, self._runner)
         self.create_service(
             ResetEpisode,
             '~/reset_episode',
@@ -78,31 +81,19 @@ class BridgeNode(Node):
     def work(self) -> None:
         """Simulate until the node is shut down."""
         name, execution = self._config.backend, self._pacing.execution
-        self.get_logger().info(f'backend {name}, {execution}; waiting for ~/reset_episode')
+        begins = (
+            f'task {self._config.task}' if self._config.task else 'waiting for ~/reset_episode'
+        )
+        self.get_logger().info(f'backend {name}, {execution}; {begins}')
         try:
+            if self._config.task:
+                request = ResetEpisode.Request(task=self._config.task, setting='easy')
+                self._reset(request, self._loop)
             self._runner.run(rclpy.ok)
         finally:
             self._loop.backend.close()
 
     # Callbacks run in the executor's threads; only the simulation thread touches the world.
-
-    def _on_trajectory(self, arm: str, message: JointTrajectory) -> None:
-        command = to_command(message)
-        future = self._runner.submit(lambda loop: loop.command(arm, command))
-        future.add_done_callback(partial(self._report, arm))
-
-    def _report(self, arm: str, future: Future) -> None:
-        error = future.exception()
-        if error is None:
-            self._refusals.pop(arm, None)
-        elif isinstance(error, EpisodeOver):
-            self.get_logger().debug(str(error))  # the policy has not heard of the end yet
-        elif isinstance(error, TrajectoryRefused):
-            self._refusals[arm] = f'{arm} arm refused a trajectory: {error}'
-            self.get_logger().error(self._refusals[arm])
-        else:
-            self.get_logger().fatal(''.join(traceback.format_exception(error)))
-            rclpy.try_shutdown()
 
     def _on_reset(
         self, request: ResetEpisode.Request, response: ResetEpisode.Response
@@ -124,7 +115,7 @@ class BridgeNode(Node):
         episode = loop.reset(
             request.task, request.seed, request.setting, request.wording or 'auto'
         )
-        self._refusals.clear()
+        self._controllers.refusals.clear()
         self._instruction.publish(String(data=episode.instruction))
         self._runner.publish_now()
         return episode, loop.now_ns
@@ -143,35 +134,19 @@ class BridgeNode(Node):
         names = self._robot.joint_names
         if self._targets:
             self._targets.publish(convert.to_joint_state(names, snapshot.target, stamp_ns))
+        self._controllers.publish(self._loop)
         self._status.publish(self._episode_status(stamp_ns))
 
     def _episode_status(self, stamp_ns: int) -> EpisodeStatus:
         loop, message = self._loop, EpisodeStatus()
         message.header.stamp = convert.to_time(stamp_ns)
         message.state, message.step = int(loop.state), loop.step_count
-        message.detail = '; '.join(filter(None, [loop.reason, *self._refusals.values()]))
+        message.detail = '; '.join(filter(None, [loop.reason, *self._controllers.complaints()]))
         message.backend, message.execution = self._config.backend, self._pacing.execution
         if loop.episode:
             for field in ('task', 'setting', 'seed', 'instruction', 'step_limit'):
                 setattr(message, field, getattr(loop.episode, field))
         return message
-
-
-def to_command(message: JointTrajectory) -> TrajectoryCommand:
-    """JointTrajectory, as it arrived -> what the controller checks."""
-
-    def rows(field: str) -> tuple[tuple[float, ...], ...]:
-        return tuple(tuple(getattr(point, field)) for point in message.points)
-
-    return TrajectoryCommand(
-        joint_names=tuple(message.joint_names),
-        positions=rows('positions'),
-        velocities=rows('velocities'),
-        accelerations=rows('accelerations'),
-        efforts=rows('effort'),
-        times_ns=tuple(convert.to_ns(point.time_from_start) for point in message.points),
-        stamp_ns=convert.to_ns(message.header.stamp),
-    )
 
 
 def main() -> int:

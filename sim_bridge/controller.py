@@ -1,98 +1,50 @@
 """What ros2_control's joint_trajectory_controller does with a command, without ROS or a clock.
 
-Rules of the releases up to Kilted with `interpolate_from_desired_state: true`: a new trajectory
-drops the old one at once and starts from where the old one wanted the joints to be. Positions are
-in joint units. Stricter than the original: values that are not finite are refused.
+Both generations of its rules are there: up to Kilted a new trajectory drops the old one at once,
+from 6.8 on (`allow_trajectory_replacement`) it is blended in. Positions are in joint units.
 """
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import IntEnum
+from dataclasses import replace
 
 import numpy as np
-from numpy.polynomial.polynomial import polyder, polyval
-from numpy.typing import ArrayLike
 
 from aim_policy.interface import Vector
+from sim_bridge.controller_config import ControllerConfig
+from sim_bridge.follow_goal import FollowGoal, ToleranceRequest, Tolerances
+from sim_bridge.spline import Curve, Knot, Motion, Switch, rest
+from sim_bridge.trajectory_command import (
+    ErrorCode,
+    Points,
+    TrajectoryCommand,
+    TrajectoryRefused,
+    check_command,
+    make_knots,
+)
 
-Points = tuple[tuple[float, ...], ...]
-
-# Below this a last velocity counts as zero.
-_STANDSTILL = float(np.finfo(np.float32).eps)
-
-
-class ErrorCode(IntEnum):
-    """Names and numbers of control_msgs/FollowJointTrajectory."""
-
-    INVALID_GOAL = -1
-    INVALID_JOINTS = -2
-    OLD_HEADER_TIMESTAMP = -3
-
-
-class TrajectoryRefused(Exception):
-    """A command that the controller does not take; the motion before it goes on."""
-
-    def __init__(self, code: ErrorCode, reason: str) -> None:
-        super().__init__(f'{code.name}: {reason}')
-        self.code = code
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class TrajectoryCommand:
-    """A trajectory as it arrives, unchecked: points may be ragged, as in the ROS message.
-
-    Attributes:
-        joint_names: column order of the points.
-        positions: per point one value per joint; an empty point, or None, means not given.
-            Likewise velocities, accelerations and efforts.
-        times_ns: per point, after the start.
-        stamp_ns: start; 0 means on arrival.
-    """
-
-    joint_names: tuple[str, ...]
-    positions: Points | None
-    times_ns: tuple[int, ...]
-    velocities: Points | None = None
-    accelerations: Points | None = None
-    efforts: Points | None = None
-    stamp_ns: int = 0
-
-    @classmethod
-    def from_arrays(
-        cls,
-        joint_names: Iterable[str],
-        positions: ArrayLike,
-        times_ns: ArrayLike,
-        velocities: ArrayLike | None = None,
-        stamp_ns: int = 0,
-    ) -> TrajectoryCommand:
-        """Build a command from float[K, J] rows and int[K] times."""
-        rows = tuple(map(tuple, np.asarray(positions, float).tolist()))
-        speeds = None if velocities is None else tuple(map(tuple, np.asarray(velocities).tolist()))
-        times = tuple(np.asarray(times_ns).tolist())
-        return cls(tuple(joint_names), rows, times, speeds, stamp_ns=stamp_ns)
-
-
-@dataclass(frozen=True)
-class _Knot:
-    """A state that the curve passes through; what is None is left to the interpolation."""
-
-    time_ns: int
-    positions: Vector
-    velocities: Vector | None
-    accelerations: Vector | None
+__all__ = [
+    'ErrorCode',
+    'JointTrajectoryController',
+    'Points',
+    'TrajectoryCommand',
+    'TrajectoryRefused',
+]
 
 
 class JointTrajectoryController:
     """One controller: takes trajectories, says where its joints should be at any time."""
 
-    def __init__(self, joints: tuple[str, ...], initial: Vector) -> None:
+    def __init__(
+        self, joints: tuple[str, ...], initial: Vector, config: ControllerConfig | None = None
+    ) -> None:
         self.joints = joints
+        self.config = config or ControllerConfig()
+        self._defaults = Tolerances.of_config(self.config, joints)
+        self._goal: FollowGoal | None = None
+        self._motions: list[Motion] = []
+        self._blendable = self._holds = self._reached = False
         self.reset(initial)
 
     def reset(self, positions: Vector) -> None:
@@ -100,26 +52,118 @@ class JointTrajectoryController:
         found = np.array(positions, float)
         if found.shape != (len(self.joints),) or not np.isfinite(found).all():
             raise ValueError(f'positions are {found}, expected {len(self.joints)} finite numbers')
-        self._knots = [_rest(0, found)]
+        self.abort('the controller was reset')
+        self._measured = rest(0, found)
+        self._stand(0, found)
+
+    def check(self, command: TrajectoryCommand, now_ns: int) -> None:
+        """Refuse what cannot be followed; what is not refused can be.
+
+        Raises:
+            TrajectoryRefused: says why.
+        """
+        check_command(command, self.joints, now_ns, self.config)
 
     def accept(self, command: TrajectoryCommand, now_ns: int) -> None:
-        """Drop the motion under way and follow `command`.
+        """Follow `command` from now on. A goal under way goes on, and is judged by it.
 
         Raises:
             TrajectoryRefused: the command is not valid; nothing has changed.
         """
-        _check_names(command, self.joints)
-        _check_times(command, now_ns)
-        _check_rows(command)
-        columns = [command.joint_names.index(joint) for joint in self.joints]
-        knots = _knots(command, columns, now_ns)
-        if knots[0].time_ns > now_ns:
-            knots.insert(0, self._state(now_ns))
-        self._knots = knots
+        self.check(command, now_ns)
+        columns = [self.joints.index(name) for name in command.joint_names]
+        if self.config.allow_trajectory_replacement and self._blendable and self.active(now_ns):
+            self._blend(command, columns, now_ns)
+        else:
+            self._drop(command, columns, now_ns)
+        self._blendable = len(command.times_ns) > 1
+        self._holds = self._reached = False
+
+    def follow(
+        self, command: TrajectoryCommand, now_ns: int, request: ToleranceRequest
+    ) -> tuple[FollowGoal, str]:
+        """Follow `command` as a goal; one under way is pre-empted.
+
+        Returns:
+            The goal, and what was wrong with its tolerances, '' if nothing.
+
+        Raises:
+            TrajectoryRefused: the command is not valid; nothing has changed.
+        """
+        self.accept(command, now_ns)
+        self.abort('pre-empted by a new goal')
+        tolerances, warning = request.apply(self._defaults, self.joints)
+        self._goal = FollowGoal(tolerances)
+        return self._goal, warning
+
+    def cancel(self, goal: FollowGoal, t_ns: int) -> None:
+        """End a goal on its client's wish and hold the measured positions."""
+        if goal is self._goal:
+            self._end_goal(ErrorCode.SUCCESSFUL, 'cancelled')
+            self._stand(t_ns, self._measured.positions)
+
+    def abort(self, reason: str) -> None:
+        """End the goal under way, if there is one; the motion goes on."""
+        self._end_goal(ErrorCode.INVALID_GOAL, reason)
+
+    def _end_goal(self, code: ErrorCode, reason: str) -> None:
+        if self._goal:
+            self._goal.end(code, reason)
+        self._goal = None
+
+    @property
+    def has_goal(self) -> bool:
+        """Whether a goal is under way."""
+        return self._goal is not None
 
     def hold(self, t_ns: int) -> None:
         """Stop at the desired positions of `t_ns`."""
-        self._knots = [_rest(t_ns, self._state(t_ns).positions)]
+        self._stand(t_ns, self._state(t_ns).positions)
+
+    def observe(self, t_ns: int, positions: Vector, velocities: Vector) -> str:
+        """Judge what was measured, float64[J] each, by the tolerances.
+
+        Returns:
+            Why the motion was stopped at the measured positions, '' if it was not.
+        """
+        self._measured = Knot(t_ns, positions.copy(), velocities.copy(), None)
+        limits = self._goal.tolerances if self._goal else self._defaults
+        error = self._state(t_ns).positions - positions
+        late_ns = t_ns - self.end_ns
+        if self._holds:
+            return ''
+        if late_ns < 0:
+            fault = self._outside(error, limits.path)
+            return self._stop(ErrorCode.PATH_TOLERANCE_VIOLATED, fault) if fault else ''
+        if not self._reached:
+            speed_limit = np.full_like(error, limits.stopped_velocity)
+            fault = self._outside(error, limits.goal) or self._outside(velocities, speed_limit)
+            if fault and limits.goal_time_ns and late_ns > limits.goal_time_ns:
+                return self._stop(ErrorCode.GOAL_TOLERANCE_VIOLATED, fault)
+            self._reached = not fault
+        if self._reached and self._goal:
+            self._end_goal(ErrorCode.SUCCESSFUL, '')
+        timeout_s = self.config.cmd_timeout
+        if timeout_s and late_ns > round(timeout_s * 1e9):
+            fault = f'no command for {timeout_s} s after the last point'
+            return self._stop(ErrorCode.INVALID_GOAL, fault)
+        return ''
+
+    def _outside(self, error: Vector, limit: Vector) -> str:
+        bad = np.flatnonzero((limit > 0) & (np.abs(error) > limit))
+        if not len(bad):
+            return ''
+        i = bad[0]
+        return f'{self.joints[i]} is off by {error[i]:.4g}, expected at most {limit[i]:.4g}'
+
+    def _stop(self, code: ErrorCode, fault: str) -> str:
+        self._end_goal(code, fault)
+        self._stand(self._measured.time_ns, self._measured.positions)
+        return f'{code.name}: {fault}'
+
+    def report(self, t_ns: int) -> tuple[Knot, Knot]:
+        """Return the desired state, and the one that was measured last."""
+        return self._state(t_ns), self._measured
 
     def sample(self, t_ns: int) -> tuple[Vector, Vector]:
         """Return the desired positions and velocities, float64[J] each."""
@@ -135,114 +179,66 @@ class JointTrajectoryController:
     @property
     def end_ns(self) -> int:
         """When the last point is reached; while holding, when that began."""
-        return self._knots[-1].time_ns
+        return max(motion.end_ns for motion in self._motions)
 
     def active(self, t_ns: int) -> bool:
         """Whether a trajectory is still under way."""
         return t_ns < self.end_ns
 
-    def _state(self, t_ns: int) -> _Knot:
-        index = bisect_right(self._knots, t_ns, key=lambda knot: knot.time_ns) - 1
-        if 0 <= index < len(self._knots) - 1:
-            return _interpolate(self._knots[index], self._knots[index + 1], t_ns)
-        return _rest(t_ns, self._knots[max(index, 0)].positions)
+    def _state(self, t_ns: int) -> Knot:
+        motions = {id(motion): motion for motion in self._motions}
+        states = {key: motion.at(t_ns) for key, motion in motions.items()}
+        if len(states) == 1:
+            return next(iter(states.values()))
+        own = [states[id(motion)] for motion in self._motions]
+        rows = [
+            np.array([getattr(state, name)[i] for i, state in enumerate(own)])
+            for name in ('positions', 'velocities', 'accelerations')
+        ]
+        return Knot(t_ns, *rows)
+
+    def _stand(self, t_ns: int, positions: Vector) -> None:
+        self._motions = [Curve([rest(t_ns, positions)])] * len(self.joints)
+        self._blendable, self._holds, self._reached = False, True, True
+
+    def _drop(self, command: TrajectoryCommand, columns: list[int], now_ns: int) -> None:
+        """Forget the old motion; joints that are not commanded stay where they should be now."""
+        desired = self._state(now_ns)
+        start = desired if self.config.interpolate_from_desired_state else self._measured
+        start = replace(start, time_ns=now_ns)
+        knots = make_knots(command, columns, command.stamp_ns or now_ns, start)
+        lead = [start] if knots[0].time_ns > now_ns else []
+        curve, held = self._curve(lead, knots), Curve([rest(now_ns, desired.positions)])
+        self._motions = [curve if i in columns else held for i in range(len(self.joints))]
+
+    def _blend(self, command: TrajectoryCommand, columns: list[int], now_ns: int) -> None:
+        """Go on as before until the start, then smoothly to the first new point.
+
+        A start in the past is taken for now; joints that are not commanded go on as before.
+        """
+        start_ns = max(command.stamp_ns, now_ns)
+        start = self._state(start_ns)
+        knots = make_knots(command, columns, start_ns, start)
+        knots = [knot for knot in knots if knot.time_ns > start_ns] or knots[-1:]
+        lead = [start] if knots[0].time_ns > start_ns else []
+        if lead and knots[0].velocities is None:
+            lead.append(replace(knots[0], velocities=_slope(knots), accelerations=None))
+        after = self._curve(lead, knots)
+        switches: dict[int, Motion] = {}
+        for column in columns:
+            before = self._motions[column].current(now_ns)
+            switch = switches.setdefault(id(before), Switch(before, after, start_ns))
+            self._motions[column] = switch
+
+    def _curve(self, lead: list[Knot], knots: list[Knot]) -> Curve:
+        jump = self.config.interpolation_method == 'none'
+        return Curve([*lead, *knots], jump, len(lead))
 
 
-def _rest(t_ns: int, positions: Vector) -> _Knot:
-    zeros = np.zeros_like(positions)
-    return _Knot(t_ns, positions.copy(), zeros, zeros.copy())
-
-
-def _knots(command: TrajectoryCommand, columns: list[int], now_ns: int) -> list[_Knot]:
-    start_ns = command.stamp_ns or now_ns
-    positions = np.array(command.positions, float)[:, columns]
-
-    def row(points: Points | None, i: int) -> Vector | None:
-        return np.array(points[i], float)[columns] if points and points[i] else None
-
-    speeds, accelerations = command.velocities, command.accelerations
-    return [
-        _Knot(start_ns + t, positions[i], row(speeds, i), row(accelerations, i))
-        for i, t in enumerate(command.times_ns)
-    ]
-
-
-def _interpolate(start: _Knot, end: _Knot, t_ns: int) -> _Knot:
-    """Linear, cubic or quintic, by what both ends know."""
-    duration = (end.time_ns - start.time_ns) / 1e9
-    fraction = (t_ns - start.time_ns) / (end.time_ns - start.time_ns)
-    p0, delta = start.positions, end.positions - start.positions
-    v0, v1, a0, a1 = start.velocities, end.velocities, start.accelerations, end.accelerations
-    if v0 is None or v1 is None:
-        return _Knot(t_ns, p0 + delta * fraction, delta / duration, np.zeros_like(p0))
-    # Coefficients over the fraction of the segment: derivatives scale with its duration.
-    v0, v1 = v0 * duration, v1 * duration
-    if a0 is None or a1 is None:
-        terms = np.array([p0, v0, 3 * delta - 2 * v0 - v1, v0 + v1 - 2 * delta])
-    else:
-        a0, a1 = a0 * duration**2, a1 * duration**2
-        cubic = 10 * delta - 6 * v0 - 4 * v1 - 1.5 * a0 + 0.5 * a1
-        quartic = -15 * delta + 8 * v0 + 7 * v1 + 1.5 * a0 - a1
-        quintic = 6 * delta - 3 * (v0 + v1) + (a1 - a0) / 2
-        terms = np.array([p0, v0, a0 / 2, cubic, quartic, quintic])
-    position, first, second = (
-        np.asarray(polyval(fraction, polyder(terms, order))) for order in range(3)
-    )
-    return _Knot(t_ns, position, first / duration, second / duration**2)
-
-
-def _check_names(command: TrajectoryCommand, joints: tuple[str, ...]) -> None:
-    if sorted(command.joint_names) != sorted(joints):
-        found = ', '.join(command.joint_names) or 'missing'
-        reason = f'joint names are {found}, expected {", ".join(joints)} in any order'
-        raise TrajectoryRefused(ErrorCode.INVALID_JOINTS, reason)
-
-
-def _check_times(command: TrajectoryCommand, now_ns: int) -> None:
-    times = command.times_ns
-    if not times:
-        raise TrajectoryRefused(ErrorCode.INVALID_GOAL, 'no points, expected at least one')
-    for index, time_ns in enumerate(times):
-        if not math.isfinite(time_ns):
-            reason = f'time_from_start of point {index} is {time_ns}, expected a finite number'
-            raise TrajectoryRefused(ErrorCode.INVALID_GOAL, reason)
-        if index and time_ns <= times[index - 1]:
-            least = times[index - 1]
-            reason = f'time_from_start of point {index} is {time_ns} ns, expected > {least} ns'
-            raise TrajectoryRefused(ErrorCode.INVALID_GOAL, reason)
-    end_ns = command.stamp_ns + times[-1]
-    if command.stamp_ns and end_ns < now_ns:
-        reason = f'trajectory ended {(now_ns - end_ns) / 1e9} s ago, expected an end in the future'
-        raise TrajectoryRefused(ErrorCode.OLD_HEADER_TIMESTAMP, reason)
-
-
-def _check_rows(command: TrajectoryCommand) -> None:
-    for field in ('positions', 'velocities', 'accelerations'):
-        rows = getattr(command, field)
-        if rows is None and field != 'positions':
-            continue
-        if len(rows or ()) != len(command.times_ns):
-            reason = f'{field} of {len(rows or ())} points, expected {len(command.times_ns)}'
-            raise TrajectoryRefused(ErrorCode.INVALID_GOAL, reason)
-        for index, row in enumerate(rows):
-            if row or field == 'positions':
-                _check_row(command.joint_names, f'{field} of point {index}', row)
-    if command.velocities:
-        for joint, speed in zip(command.joint_names, command.velocities[-1], strict=False):
-            if abs(speed) > _STANDSTILL:
-                reason = f'{joint} has velocity {speed} at the last point, expected 0'
-                raise TrajectoryRefused(ErrorCode.INVALID_GOAL, reason)
-    if any(command.efforts or ()):
-        raise TrajectoryRefused(ErrorCode.INVALID_GOAL, 'effort given, expected positions only')
-
-
-def _check_row(joints: tuple[str, ...], where: str, row: tuple[float, ...]) -> None:
-    reasons = [
-        f'{joint} in {where} is {value}, expected a finite number'
-        for joint, value in zip(joints, row, strict=False)
-        if not math.isfinite(value)
-    ]
-    if len(row) != len(joints):
-        reasons = [f'{where} have {len(row)} values, expected {len(joints)}']
-    if reasons:
-        raise TrajectoryRefused(ErrorCode.INVALID_GOAL, reasons[0])
+def _slope(knots: list[Knot]) -> Vector:
+    """Return how fast the motion begins that follows the first knot."""
+    if len(knots) == 1:
+        return np.zeros_like(knots[0].positions)
+    span_s = (knots[1].time_ns - knots[0].time_ns) / 1e9
+    slope: Vector = (knots[1].positions - knots[0].positions) / span_s
+    return slope

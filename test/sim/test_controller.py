@@ -63,9 +63,12 @@ def test_refuses(controller, fields, code, reason):
 
 def test_error_codes_are_those_of_follow_joint_trajectory():
     assert {code.name: code.value for code in ErrorCode} == {
+        'SUCCESSFUL': 0,
         'INVALID_GOAL': -1,
         'INVALID_JOINTS': -2,
         'OLD_HEADER_TIMESTAMP': -3,
+        'PATH_TOLERANCE_VIOLATED': -4,
+        'GOAL_TOLERANCE_VIOLATED': -5,
     }
 
 
