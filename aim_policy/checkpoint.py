@@ -126,7 +126,8 @@ def read_info(folder: Path) -> CheckpointInfo:
 def check_robot(found: RobotSpec, expected: RobotSpec, where: str) -> None:
     """Refuse weights for a robot that observations or actions of `expected` do not fit.
 
-    Limits, speeds and topics may differ: they do not change what the numbers mean.
+    Limits, speeds, topics and where things stand may differ: they do not change what the numbers
+    mean.
     """
     for name, a, b in _differences('robot', _layout(found), _layout(expected)):
         raise ConfigError(f'{where}: {name} is {a}, expected {b} like {expected.name}')
@@ -139,7 +140,10 @@ def _layout(robot: RobotSpec) -> dict[str, Any]:
         'dt_s': robot.dt_s,
         'joint_names': robot.joint_names,
         'grippers': grippers,
-        'cameras': {camera.name: dataclasses.asdict(camera) for camera in robot.cameras},
+        'cameras': {
+            camera.name: {name: getattr(camera, name) for name in ('width', 'height', 'fovy_deg')}
+            for camera in robot.cameras
+        },
     }
 
 

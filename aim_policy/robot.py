@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from aim_policy.config import ConfigError, load_config, unknown_name
+from aim_policy.hardware import ArmDriver, DriverLaunch, Placement
 from aim_policy.interface import Vector
 
 
@@ -66,18 +67,24 @@ class ArmSpec:
     max_velocity: tuple[float, ...]
     home: tuple[float, ...]
     gripper: GripperSpec
+    driver: ArmDriver | None = None
 
     def __post_init__(self) -> None:
-        for field in ('lower', 'upper', 'max_velocity', 'home'):
-            found = len(getattr(self, field))
+        for name in ('lower', 'upper', 'max_velocity', 'home'):
+            found = len(getattr(self, name))
             if found != len(self.joints):
                 expected = f'{len(self.joints)} like joints'
                 raise ConfigError(
-                    f'arm {self.name}: {field} has {found} values, expected {expected}'
+                    f'arm {self.name}: {name} has {found} values, expected {expected}'
                 )
         for joint, low, high in zip(self.joints, self.lower, self.upper, strict=True):
             if low >= high:
                 raise ConfigError(f'arm {self.name}: {joint} has lower {low} >= upper {high}')
+        if self.driver and len(self.driver.joints) != len(self.joint_names):
+            found, wanted = len(self.driver.joints), len(self.joint_names)
+            raise ConfigError(
+                f'arm {self.name}: driver.joints has {found} names, expected {wanted}'
+            )
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -87,12 +94,24 @@ class ArmSpec:
 
 @dataclass(frozen=True)
 class CameraSpec:
-    """A pinhole camera without distortion."""
+    """A pinhole camera without distortion.
+
+    Attributes:
+        name: of the camera, and of the URDF's link that carries it unless it is placed.
+        width, height: of its picture, pixels.
+        fovy_deg: vertical field of view.
+        placement: of its body (x forward, y left, z up) in the world.
+        driver: namespace of the real camera's topics, '' if it is its name.
+        driver_image: name of the picture in that namespace.
+    """
 
     name: str
     width: int
     height: int
     fovy_deg: float
+    placement: Placement | None = None
+    driver: str = ''
+    driver_image: str = 'image_raw'
 
     @property
     def frame_id(self) -> str:
@@ -108,7 +127,13 @@ class CameraSpec:
 
 @dataclass(frozen=True)
 class RobotSpec:
-    """A robot as the policy sees it. Action vectors are float64[A], see `aim_policy.interface`."""
+    """A robot as the policy sees it. Action vectors are float64[A], see `aim_policy.interface`.
+
+    Attributes:
+        urdf: below the folder of `share_dir`; '' if only its driver knows it.
+        base: of the URDF's root link in the world.
+        driver: what starts the real robot.
+    """
 
     name: str
     dt_s: float
@@ -118,6 +143,8 @@ class RobotSpec:
     urdf: str = ''
     joint_states_topic: str = 'joint_states'
     joint_targets_topic: str = 'joint_targets'
+    base: Placement | None = None
+    driver: DriverLaunch | None = None
 
     def __post_init__(self) -> None:
         if not self.arms:

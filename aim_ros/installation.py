@@ -4,12 +4,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from ament_index_python.packages import (
+    PackageNotFoundError,
+    get_package_prefix,
+    get_package_share_directory,
+)
+
+
+def has_package(package: str) -> bool:
+    """Tell whether a package is installed."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def has_executable(package: str, executable: str) -> bool:
     """Tell whether a package is installed and has an executable."""
-    try:
-        return (Path(get_package_prefix(package)) / 'lib' / package / executable).is_file()
-    except PackageNotFoundError:
+    if not has_package(package):
         return False
+    return (Path(get_package_prefix(package)) / 'lib' / package / executable).is_file()
+
+
+def find_launch_file(package: str, name: str) -> Path | None:
+    """Return a launch file of a package, or of no package by its path; None if there is none."""
+    if not package:
+        path = Path(name)
+    elif has_package(package):
+        path = Path(get_package_share_directory(package)) / 'launch' / name
+    else:
+        return None
+    return path if path.is_file() else None

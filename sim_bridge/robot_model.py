@@ -6,10 +6,10 @@ import numpy as np
 import sapien
 
 from aim_policy.interface import Vector
+from aim_policy.kinematics import quat_xyzw
 from aim_policy.robot import ArmSpec, RobotSpec, share_dir
 from sim_bridge.backend import SimState
 
-BASE_POSE = sapien.Pose([0, -0.65, 0], [0.5**0.5, 0, 0, 0.5**0.5])
 STIFFNESS, DAMPING = 1000.0, 200.0
 TCP_OFFSET_M = 0.12  # from the last link along its x axis to the point between the finger tips
 ELBOW_BENT = np.array([0.0, 1.6, 1.2, -0.4, 0.0, 0.0])  # where inverse kinematics starts from home
@@ -27,7 +27,8 @@ class RobotModel:
         loader.fix_root_link = True
         self.spec = robot
         self.articulation = loader.load(str(share_dir() / robot.urdf))
-        self.articulation.set_root_pose(BASE_POSE)
+        self._base = base_pose(robot)
+        self.articulation.set_root_pose(self._base)
         self.joints = {joint.name: joint for joint in self.articulation.get_active_joints()}
         self._order = {name: i for i, name in enumerate(self.joints)}
         for joint in self.joints.values():
@@ -86,7 +87,7 @@ class RobotModel:
         qpos, columns, link = self._chain(arm)
         qpos[columns] = joints
         self._pinocchio.compute_forward_kinematics(qpos)
-        return BASE_POSE * self._pinocchio.get_link_pose(link) * sapien.Pose([TCP_OFFSET_M, 0, 0])
+        return self._base * self._pinocchio.get_link_pose(link) * sapien.Pose([TCP_OFFSET_M, 0, 0])
 
     def inverse(self, arm: str, tcp: sapien.Pose, start: Vector) -> Vector | None:
         """Find float64[6] joint positions within limits that put the TCP at a world pose.
@@ -100,7 +101,7 @@ class RobotModel:
             The joints, or None if the pose cannot be reached.
         """
         spec = self.spec.arm(arm)
-        goal = BASE_POSE.inv() * tcp * sapien.Pose([-TCP_OFFSET_M, 0, 0])
+        goal = self._base.inv() * tcp * sapien.Pose([-TCP_OFFSET_M, 0, 0])
         for guess in (start, ELBOW_BENT):
             solution = self._solve(arm, goal, guess)
             if solution is None:
@@ -125,3 +126,11 @@ class RobotModel:
         names = self.spec.arm(arm).joints
         columns = [self._order[name] for name in names]
         return np.zeros(len(self._order)), columns, self.joints[names[-1]].child_link.index
+
+
+def base_pose(robot: RobotSpec) -> sapien.Pose:
+    """Return where the root link stands in the world."""
+    if robot.base is None:
+        return sapien.Pose()
+    x, y, z, w = quat_xyzw(robot.base.matrix[:3, :3])
+    return sapien.Pose(robot.base.position, [w, x, y, z])

@@ -22,9 +22,6 @@ TABLE_TOP_M = 0.74
 TABLE_SIZE = (1.2, 0.7, 0.05)
 TABLE = 'table'
 NEAR_M, FAR_M = 0.1, 100.0
-FIXED_CAMERAS = {  # name -> position, forward, left
-    'head_camera': ((-0.032, -0.45, 1.35), (0, 0.6, -0.8), (-1, 0, 0)),
-}
 NO_RENDERER = (
     'no Vulkan device here can render: SAPIEN needs an NVIDIA driver with Vulkan, or Mesa 24.3 or '
     'newer (package mesa-vulkan-drivers, driver lavapipe); tools/setup.sh fetches it ({error})'
@@ -104,7 +101,7 @@ def add_furniture(scene: sapien.Scene, scenery: Scenery) -> Thing:
 def add_cameras(
     scene: sapien.Scene, robot: RobotSpec, model: RobotModel
 ) -> dict[str, render.RenderCameraComponent]:
-    """Mount every camera of the robot: fixed ones in the world, others on the link of their name.
+    """Mount every camera of the robot: placed ones in the world, others on their links.
 
     Raises:
         ConfigError: the robot names a camera that has no place.
@@ -126,29 +123,17 @@ def _mount(
     camera: render.RenderCameraComponent,
     model: RobotModel,
 ) -> None:
-    if spec.name in FIXED_CAMERAS:
+    if spec.placement:
         entity = sapien.Entity()
         entity.name = spec.name
         entity.add_component(camera)
-        entity.pose = look(*FIXED_CAMERAS[spec.name])
+        entity.pose = sapien.Pose(spec.placement.matrix)
         scene.add_entity(entity)
         return
     link = model.link(spec.name)
     if link is None:
-        raise ConfigError(
-            f'camera {spec.name} is no link of the URDF and none of {", ".join(FIXED_CAMERAS)}'
-        )
+        raise ConfigError(f'camera {spec.name} has no placement and is no link of the URDF')
     link.entity.add_component(camera)
-
-
-def look(position: tuple, forward: tuple, left: tuple) -> sapien.Pose:
-    """Return the pose of a camera body (x forward, y left, z up)."""
-    x = np.array(forward) / np.linalg.norm(forward)
-    y = np.array(left) / np.linalg.norm(left)
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.stack([x, y, np.cross(x, y)], axis=1)
-    matrix[:3, 3] = position
-    return sapien.Pose(matrix)
 
 
 def take_pictures(
