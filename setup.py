@@ -34,6 +34,7 @@ setup(
     data_files=shared_files(),
     install_requires=['numpy>=2,<3', 'PyYAML'],
     extras_require={
+        'bag': ['mcap', 'mcap-ros2-support'],
         'model': [
             'av',
             'diffusers',
@@ -47,6 +48,6 @@ setup(
             'transformers',
         ],
         'sim': ['sapien==3.0.3', 'toppra', 'transforms3d'],
-        'test': ['hypothesis', 'pytest<8', 'ruff'],
+        'test': ['hypothesis', 'pytest<8', 'rosbags', 'ruff'],
     },
 )

@@ -15,22 +15,15 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from aim_policy.config import ConfigError
 from aim_policy.interface import ActionChunk as Chunk
 from aim_policy.interface import Image as Pixels
 from aim_policy.interface import Vector
 from aim_policy.robot import CameraSpec
 from aim_ros.msg import ActionChunk
+from aim_ros.pixels import from_image as from_image
 from aim_ros.trajectory import ArmTrajectory
 
 NS = 1_000_000_000
-ENCODINGS = {  # encoding -> channels, order of channels that makes RGB
-    'rgb8': (3, (0, 1, 2)),
-    'bgr8': (3, (2, 1, 0)),
-    'rgba8': (4, (0, 1, 2)),
-    'bgra8': (4, (2, 1, 0)),
-    'mono8': (1, (0, 0, 0)),
-}
 
 
 def to_ns(stamp: Time | Duration) -> int:
@@ -66,26 +59,6 @@ def _image(pixels: NDArray, encoding: str, stamp_ns: int, frame_id: str) -> Imag
     data.frombytes(memoryview(pixels).cast('B'))
     message.data = data
     return message
-
-
-def from_image(message: Image) -> Pixels:
-    """Image -> uint8[H, W, 3] RGB.
-
-    Raises:
-        ConfigError: an encoding that is no 8-bit colour or grey, or too few bytes.
-    """
-    if message.encoding not in ENCODINGS:
-        known = ', '.join(ENCODINGS)
-        raise ConfigError(f'image encoding is "{message.encoding}", expected one of {known}')
-    channels, order = ENCODINGS[message.encoding]
-    row, size = message.width * channels, message.height * message.step
-    if message.step < row or len(message.data) < size:
-        found = f'step {message.step} and {len(message.data)} bytes'
-        expected = f'{message.width} x {message.height} {message.encoding}'
-        raise ConfigError(f'image has {found}, too few for {expected}')
-    rows = np.frombuffer(message.data, np.uint8, size).reshape(message.height, message.step)
-    pixels = rows[:, :row].reshape(message.height, message.width, channels)
-    return pixels if order == (0, 1, 2) and channels == 3 else pixels[..., order]
 
 
 def to_camera_info(camera: CameraSpec, stamp_ns: int) -> CameraInfo:

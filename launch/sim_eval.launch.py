@@ -17,6 +17,7 @@ from launch_ros.actions import Node
 
 from aim_policy.config import ConfigError, unknown_name
 from aim_policy.interface import EXECUTIONS
+from aim_policy.model.config import PRESETS
 from aim_policy.registry import POLICIES
 from aim_ros.installation import has_executable
 from launch import LaunchContext, LaunchDescription
@@ -40,10 +41,17 @@ ARGUMENTS = (  # name, default, choices, description
         None,
         'folder for policy:=aim; empty: models/aim_tiny if it is there, else random weights',
     ),
+    (
+        'preset',
+        '',
+        ('', *PRESETS),
+        'how many steps policy:=aim takes; empty: those of the weights',
+    ),
     ('backend', 'builtin', tuple(BACKENDS), 'simulator'),
     ('execution', 'lockstep', EXECUTIONS, 'lockstep: reproducible; realtime: latency counts'),
-    ('rviz', 'false', YES_NO, 'show cameras and value maps in RViz'),
+    ('rviz', 'false', YES_NO, 'show cameras, value maps and robot in RViz'),
     ('record', 'false', YES_NO, 'write a video of each episode'),
+    ('bag', 'false', YES_NO, 'record all topics in a bag (MCAP) in results_dir'),
     ('namespace', '', None, 'namespace of all nodes and topics'),
     (
         'params_file',
@@ -83,7 +91,7 @@ def check_arguments(context: LaunchContext) -> None:
     for name, _, choices, _ in ARGUMENTS:
         value = context.launch_configurations.get(name)
         if value is not None and choices and value not in choices:
-            raise unknown_name(name, value, choices)
+            raise unknown_name(name, value, filter(None, choices))
         if value is not None and name in ('episodes', 'seed') and not value.isdecimal():
             raise ConfigError(f'{name} is "{value}", expected a whole number')
 
@@ -105,6 +113,7 @@ def make_nodes(context: LaunchContext) -> list:
             'policy',
             policy=value['policy'],
             checkpoint=value['checkpoint'],
+            preset=value['preset'],
             execution=execution,
             **({'safety.velocities': 'finite_difference'} if execution == 'realtime' else {}),
         )
@@ -123,6 +132,8 @@ def make_nodes(context: LaunchContext) -> list:
         results_dir=value['results_dir'],
     )
     nodes = [bridge, driver, evaluator]
+    if value['bag'] == 'true':
+        nodes.insert(0, node(value, 'recorder_node', 'recorder', bags_dir=value['results_dir']))
     return [*nodes, *(end_with(action, action is evaluator) for action in nodes), *rviz(value)]
 
 
@@ -171,11 +182,12 @@ def rviz(value: dict) -> list:
             LogInfo(msg='rviz:=true, but the package rviz2 is not installed; going on without')
         ]
     return [
+        node(value, 'robot_state_node', 'robot_state'),
         Node(
             package='rviz2',
             executable='rviz2',
             namespace=value['namespace'],
             arguments=['-d', str(SHARE / 'rviz' / 'aim.rviz')],
             parameters=[{'use_sim_time': True}],
-        )
+        ),
     ]

@@ -74,7 +74,7 @@ def test_camera_info_says_what_the_camera_is(robot):
 
 def test_a_trajectory_keeps_every_bit_on_its_way(robot):
     from aim_ros.trajectory import ArmTrajectory
-    from sim_bridge.bridge_node import to_command
+    from sim_bridge.controller_topics import to_command
 
     rng = np.random.default_rng(1)
     sent = ArmTrajectory(
