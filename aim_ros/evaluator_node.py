@@ -18,7 +18,7 @@ from aim_policy.robot import load_robot
 from aim_ros import convert
 from aim_ros.action import RunPolicy
 from aim_ros.msg import ActionChunk, EpisodeStatus
-from aim_ros.results import EpisodeResult, ResultWriter, table
+from aim_ros.results import EpisodeResult, ResultWriter, table, unique_folder
 from aim_ros.ros_util import LATCHED, RELIABLE, option, parameters, run_node
 from aim_ros.srv import ResetEpisode
 from aim_ros.video import EpisodeVideo
@@ -82,7 +82,7 @@ class EvaluatorNode(Node):
             missing = f'sim_bridge or {config.policy_node} did not appear in {timeout_s:.0f} s'
             raise ConfigError(missing)
         name = f'{config.task}_{config.setting}_{config.policy}'
-        writer = ResultWriter(config.results_dir, name, self._about())
+        writer = ResultWriter(unique_folder(config.results_dir, name), self._about())
         first = FIRST_EVALUATION_SEED * (1 + config.seed)
         jobs = [(t, first + i) for t in self._tasks for i in range(config.episodes)]
         for number, (task, seed) in enumerate(jobs, 1):

@@ -8,14 +8,19 @@ import os
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from aim_policy.config import ConfigError, from_dict
+
 PACKAGES = ('numpy', 'torch', 'sapien')
 Z_95 = 1.959963984540054
+FILE = 'results.json'
+ALL_TASKS = 'all tasks'
+"""Row of the summary that holds the mean over tasks: each has the same number of episodes."""
 
 
 @dataclass(frozen=True)
@@ -55,38 +60,70 @@ class ResultWriter:
     """Collects episodes and keeps `results.json` up to date.
 
     Attributes:
-        folder: made anew for this run.
+        folder: of this run.
+        episodes: what is in the file.
     """
 
-    def __init__(self, results_dir: str, name: str, about: dict[str, Any]) -> None:
-        """Make a folder that nobody else writes to; `about` says what is evaluated and how."""
-        self.folder = unique_folder(Path(results_dir).expanduser().absolute(), name)
+    def __init__(
+        self, folder: Path, about: dict[str, Any], episodes: Sequence[EpisodeResult] = ()
+    ) -> None:
+        """Begin a file.
+
+        Args:
+            folder: that nobody else writes to; made if it is missing.
+            about: what is evaluated and how.
+            episodes: that are finished already.
+        """
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._about = {**about, 'versions': versions(), 'git': git_hash()}
-        self._episodes: list[EpisodeResult] = []
+        self.episodes = list(episodes)
         self._write()
+
+    @classmethod
+    def resumed(cls, folder: Path, same: dict[str, Any], about: dict[str, Any]) -> ResultWriter:
+        """Go on in a folder with what is finished there, or begin in it.
+
+        Args:
+            folder: made if it is missing.
+            same: what must not differ from what the folder was made with.
+            about: what else to say about the run.
+
+        Raises:
+            ConfigError: the folder holds episodes that were made otherwise.
+        """
+        path = folder / FILE
+        episodes = _episodes_made_with(same, path) if path.exists() else []
+        return cls(folder, {**same, **about}, episodes)
 
     @property
     def path(self) -> Path:
         """The file."""
-        return self.folder / 'results.json'
+        return self.folder / FILE
 
     def add(self, episode: EpisodeResult) -> None:
         """Add a finished episode; it is on disk when this returns."""
-        self._episodes.append(episode)
+        self.episodes.append(episode)
         self._write()
 
     def summary(self) -> list[dict[str, Any]]:
-        """Return success per task and setting."""
+        """Return success per task and setting, then over all tasks where there are several."""
         groups: dict[tuple[str, str], list[EpisodeResult]] = defaultdict(list)
-        for episode in self._episodes:
+        settings: dict[str, list[EpisodeResult]] = defaultdict(list)
+        for episode in self.episodes:
             groups[episode.task, episode.setting].append(episode)
-        return [_summarise(*key, episodes) for key, episodes in sorted(groups.items())]
+            settings[episode.setting].append(episode)
+        rows = [_summarise(*key, episodes) for key, episodes in sorted(groups.items())]
+        for setting, episodes in sorted(settings.items()):
+            if len({episode.task for episode in episodes}) > 1:
+                rows.append(_summarise(ALL_TASKS, setting, episodes))
+        return rows
 
     def _write(self) -> None:
         content = {
             **self._about,
             'summary': self.summary(),
-            'episodes': [asdict(episode) for episode in self._episodes],
+            'episodes': [asdict(episode) for episode in self.episodes],
         }
         aside = self.path.with_suffix('.json.part')
         with aside.open('w', encoding='utf-8') as file:
@@ -94,6 +131,23 @@ class ResultWriter:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(self.path)
+
+
+def _episodes_made_with(same: dict[str, Any], path: Path) -> list[EpisodeResult]:
+    """Read the episodes of a file that says the same of how they were made."""
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        found = {name: content.get(name) for name in same}
+        episodes = [from_dict(EpisodeResult, e, str(path)) for e in content['episodes']]
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ConfigError(f'{path} holds no results ({error}); choose another folder') from error
+    for name, value in same.items():
+        if episodes and found[name] != value:
+            raise ConfigError(
+                f'{path} was made with {name} {json.dumps(found[name])}, expected '
+                f'{json.dumps(value)}; choose another folder'
+            )
+    return episodes
 
 
 def _summarise(task: str, setting: str, episodes: list[EpisodeResult]) -> dict[str, Any]:
@@ -123,8 +177,9 @@ def table(summary: Iterable[dict[str, Any]]) -> str:
     return '\n'.join(lines)
 
 
-def unique_folder(parent: Path, name: str) -> Path:
+def unique_folder(parent: Path | str, name: str) -> Path:
     """Make and return `parent`/time-name; a number is added where it exists."""
+    parent = Path(parent).expanduser().absolute()
     stem = f'{time.strftime("%Y-%m-%d_%H-%M-%S")}_{name}'
     for number in range(1000):
         folder = parent / (f'{stem}_{number}' if number else stem)

@@ -20,7 +20,7 @@ def test_wilson_interval_of_known_cases(successes, episodes, low, high):
 
 
 def test_every_finished_episode_is_on_disk(tmp_path):
-    writer = ResultWriter(str(tmp_path), 'run', {'policy': 'hold'})
+    writer = ResultWriter(tmp_path / 'run', {'policy': 'hold'})
     for seed in range(3):
         writer.add(episode(seed, success=seed != 1))
         content = json.loads(writer.path.read_text())
@@ -35,7 +35,7 @@ def test_two_runs_never_share_a_folder(tmp_path):
 
 
 def test_the_table_says_count_and_interval(tmp_path):
-    writer = ResultWriter(str(tmp_path), 'run', {})
+    writer = ResultWriter(tmp_path, {})
     writer.add(episode(0, success=True))
     assert '1/1' in table(writer.summary())
     assert '21 to 100 %' in table(writer.summary())
