@@ -51,9 +51,25 @@ def load_yaml(path: Path | str) -> Any:
         raise ConfigError(f'{path}: not valid YAML: {" ".join(str(error).split())}') from error
 
 
-def load_config(cls: type[T], path: Path | str) -> T:
-    """Build the dataclass `cls` from a YAML file."""
-    return from_dict(cls, load_yaml(path), str(path))
+def load_config(cls: type[T], path: Path | str, changes: Iterable[str] = ()) -> T:
+    """Build the dataclass `cls` from a YAML file.
+
+    Args:
+        cls: what to build.
+        path: of the file.
+        changes: `key=value` or `group.key=value`, values in YAML, that replace its entries.
+    """
+    data = load_yaml(path)
+    for change in changes:
+        name, equals, text = change.partition('=')
+        if not equals or not isinstance(data, dict):
+            raise ConfigError(f'"{change}" cannot be set, expected key=value')
+        *groups, key = name.split('.')
+        place = data
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[key] = yaml.safe_load(text)
+    return from_dict(cls, data, str(path))
 
 
 def from_dict(cls: type[T], data: Any, where: str) -> T:

@@ -63,24 +63,46 @@ def flow_losses(
         valid: bool[B, K, A]; actions that are padding or of no joint count nothing.
         config: the weights.
     """
-    weigh = bell_weight if config.bell else torch.ones_like
-    video, action = weigh(sigma_video)[:, None, :, None, None], weigh(sigma_action)
-    foreground = 1 + config.foreground * heat[:, None] if heat is not None else 1.0
-    action = action.repeat_interleave(clean.action.shape[1] // action.shape[1], dim=1)[..., None]
-    streams = {
-        'rgb': video,
-        'value': video * foreground,
-        'action': action if valid is None else action * valid,
-    }
-    losses = {}
-    for name, weight in streams.items():
-        v, data, eps = (getattr(sample, name) for sample in (velocity, clean, noise))
-        error = torch.zeros(()) if v is None else weight * (v.float() - target(data, eps)).square()
-        losses[name] = error.mean()
-    if valid is not None:
-        losses['action'] = losses['action'] / valid.float().mean().clamp(min=1e-6)
-    total = losses['rgb'] + config.value * losses['value'] + config.action * losses['action']
-    return Losses(**losses, total=total)
+    action = sigma_action.repeat_interleave(clean.action.shape[1] // sigma_action.shape[1], dim=1)
+    rgb = torch.zeros(())
+    if velocity.rgb is not None:
+        rgb = stream_loss(velocity.rgb, clean.rgb, noise.rgb, _video(sigma_video), config)
+    foreground = None if heat is None else 1 + config.foreground * heat[:, None]
+    return total_loss(
+        rgb,
+        stream_loss(
+            velocity.value, clean.value, noise.value, _video(sigma_video), config, foreground
+        ),
+        stream_loss(
+            velocity.action, clean.action, noise.action, action[..., None], config,
+            None if valid is None else valid / valid.float().mean().clamp(min=1e-6),
+        ),
+        config,
+    )  # fmt: skip
+
+
+def total_loss(rgb: Tensor, value: Tensor, action: Tensor, config: LossConfig) -> Losses:
+    """L = L_x + lambda_m L_m + lambda_a L_a."""
+    return Losses(rgb, value, action, rgb + config.value * value + config.action * action)
+
+
+def stream_loss(
+    velocity: Tensor,
+    clean: Tensor,
+    noise: Tensor,
+    sigma: Tensor,
+    config: LossConfig,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Mean of w(sigma) |v - u|^2 over one stream; sigma and weight broadcast to its data."""
+    error = (velocity.float() - target(clean, noise)).square()
+    if config.bell:
+        error = bell_weight(sigma) * error
+    return (error if weight is None else weight * error).mean()
+
+
+def _video(sigma: Tensor) -> Tensor:
+    return sigma[:, None, :, None, None]
 
 
 def bell_weight(sigma: Tensor) -> Tensor:

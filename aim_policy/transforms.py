@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from aim_policy.config import ConfigError
 from aim_policy.interface import ActionChunk, Image, Observation, ValueMaps, Vector
-from aim_policy.model.config import ModelConfig
+from aim_policy.model.config import ModelConfig, ViewConfig
 from aim_policy.robot import RobotSpec
 
 SPEED_SHARE = 0.95
@@ -78,13 +78,8 @@ class Transforms:
         Returns:
             camera -> float[1, 1, 3, h, w] in [-1, 1], at the sizes of the canvas views.
         """
-        result = {}
-        for view in self.config.views:
-            pixels = torch.from_numpy(np.array(images[view.camera], order='C'))
-            frame = pixels.permute(2, 0, 1)[None].float()
-            small = functional.interpolate(frame, (view.height, view.width), mode='area')
-            result[view.camera] = (small / 127.5 - 1)[None]
-        return result
+        views = self.config.views
+        return {v.camera: resize_images(images[v.camera][None], v)[None] for v in views}
 
     def proprioception(self, position: Vector, target: Vector) -> Tensor:
         """Measured and commanded joints float64[A] -> float[1, 2 A], limits at -1 and 1."""
@@ -147,6 +142,13 @@ class Transforms:
     def _enlarge(self, camera: str, values: Tensor) -> Tensor:
         size = self._cameras[camera].height, self._cameras[camera].width
         return functional.interpolate(values.float(), size, mode='bilinear', align_corners=False)
+
+
+def resize_images(images: np.ndarray, view: ViewConfig) -> Tensor:
+    """Scale uint8[n, H, W, 3] down by area to float[n, 3, h, w] in [-1, 1]."""
+    pixels = torch.from_numpy(np.array(images, order='C')).permute(0, 3, 1, 2).float()
+    small = functional.interpolate(pixels, (view.height, view.width), mode='area')
+    return small / 127.5 - 1
 
 
 def limit_motion(positions: Vector, target: Vector, robot: RobotSpec) -> Vector:

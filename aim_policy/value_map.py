@@ -60,6 +60,45 @@ def value_map(
     return heat(*where, focal, height, width, weights=weights)
 
 
+def chunk_maps(
+    episode: Episode, camera: str, now: int, frames: int, steps_per_frame: int,
+    size: tuple[int, int] | None = None,
+) -> Map:  # fmt: skip
+    """Render the maps of a chunk planned at `now`: float32[F, H, W] in [0, 1].
+
+    Frame f holds the contact that each arm is heading for once the frame before it is over, seen
+    at the end of frame f or at the contact itself, whichever comes first: what is then done with
+    the object is no longer what the map is about.
+
+    Args:
+        episode: with events and object poses.
+        camera: whose picture the maps lie over.
+        now: frame of the episode that the chunk is planned at.
+        frames: F.
+        steps_per_frame: policy steps between two maps.
+        size: height and width to render at; the picture's own if None.
+    """
+    arms, track = sorted({e.arm for e in episode.events}), episode.cameras[camera]
+    height, width = size or track.size
+    last, maps = len(episode) - 1, []
+    for f in range(frames):
+        begin, end = (min(now + i * steps_per_frame, last) for i in (f, f + 1))
+        seen = [_seen(episode, event, track, min(event.step, end), size)
+                for event in next_events(episode.events, begin + 1, arms)]  # fmt: skip
+        blank = np.zeros((height, width), np.float32)
+        maps.append(np.max([blank, *(heat(*one, height, width) for one in seen)], axis=0))
+    return np.stack(maps)
+
+
+def _seen(
+    episode: Episode, event: Event, track: CameraTrack, step: int, size: tuple[int, int] | None
+) -> tuple[Vector, Vector, float]:
+    """Pixels, depths and focal length of a contact as a camera sees it at a step."""
+    intrinsic = _intrinsic(track, step, size)
+    focal = float(np.sqrt(intrinsic[0, 0] * intrinsic[1, 1]))
+    return *project(_world_points(episode, event, step), intrinsic, track.extrinsic[step]), focal
+
+
 def project(points: Vector, intrinsic: Vector, extrinsic: Vector) -> tuple[Vector, Vector]:
     """Project points into a picture.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from einops import rearrange, repeat
 from torch import Tensor
+from torch.nn import functional
 
 from aim_policy.tokenizers.linear import LinearTokenizer
 
@@ -116,12 +117,18 @@ def _patches(frames: Tensor, size: int) -> Tensor:
 
 
 def _peak_moves(before: Tensor, after: Tensor) -> Tensor:
-    """Distance between the highest points of maps [N, H, W], for those with heat."""
-    warm = before.flatten(1).amax(1) > WARM
-    places = [maps[warm].flatten(1).argmax(1) for maps in (before, after)]
-    width = before.shape[-1]
-    (row, column), (row_after, column_after) = ((p // width, p % width) for p in places)
-    return torch.hypot((row - row_after).float(), (column - column_after).float())
+    """Distance from the highest point of each map [N, H, W] to the nearest peak it had before.
+
+    Two arms make two peaks that are equally high but for rounding: either may end as the highest.
+    """
+    moves = []
+    for old, new in zip(before, after, strict=True):
+        if float(old.max()) > WARM:
+            highest = functional.max_pool2d(old[None], 3, 1, 1)[0]
+            peaks = ((old == highest) & (old > old.max() / 2)).nonzero()
+            place = torch.tensor(divmod(int(new.argmax()), new.shape[1]))
+            moves.append((peaks - place).float().norm(dim=1).min())
+    return torch.stack(moves)
 
 
 def _rms(values: Tensor) -> float:

@@ -1,0 +1,125 @@
+"""`python -m aim_policy.map_report`: where predicted maps point, on held-out episodes.
+
+For each pick and press of episodes that training never saw, the policy imagines from the last
+picture before the contact. Reported is how far the map's peak lies from the nearest labelled
+contact, and how near imagined frames come to the true ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from aim_policy.checkpoint import load_checkpoint
+from aim_policy.config import ConfigError
+from aim_policy.data import ClipDataset
+from aim_policy.episode import read_episode
+from aim_policy.episode_files import find_episodes, split_held_out
+from aim_policy.held_out import PEAK_NEAR, HeldOut, Key
+from aim_policy.latent_cache import encode_episodes
+from aim_policy.losses import LossConfig
+from aim_policy.robot import load_robot
+from aim_policy.stage1 import StageOne
+from aim_policy.transforms import Transforms
+from aim_policy.weights import write_json
+
+KINDS = ('pick', 'press')
+SHARES = (0.5, 0.75, 0.9, 0.95)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(
+        prog='python -m aim_policy.map_report', description=__doc__.splitlines()[0]
+    )
+    add = parser.add_argument
+    add('--checkpoint', type=Path, required=True, help='folder of weights')
+    add('--data', type=Path, nargs='+', required=True, help='folders of episodes')
+    add('--cache', type=Path, required=True, help='folder for latents')
+    add('--robot', default='aloha_agilex', help='YAML under config/robot, or a path')
+    add('--workers', type=int, default=os.cpu_count(), help='processes that encode episodes')
+    add('--out', type=Path, required=True, help='JSON file to write')
+    try:
+        report(parser.parse_args(argv))
+    except ConfigError as error:
+        print(f'map_report: {error}', file=sys.stderr)
+        return 2
+    return 0
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Measure, tell and write."""
+    robot = load_robot(arguments.robot)
+    info, model = load_checkpoint(arguments.checkpoint, robot)
+    _, paths = split_held_out(find_episodes(arguments.data))
+    episodes, _ = encode_episodes(paths, model.codec(), robot, arguments.cache, arguments.workers)
+    transforms = Transforms(robot, info.model, info.normalisation)
+    dataset = ClipDataset(episodes, info.model, transforms, model.text_encoder)
+    keys = event_keys(dataset)
+    if not keys:
+        raise ConfigError('no pick or press in the held-out episodes, expected some')
+    stage = StageOne(model.transformer, LossConfig(), draws=1)
+    measures = HeldOut(dataset, model, transforms, keys).measures(stage)
+    tasks = [f'{dataset.episodes[i].task} {dataset.episodes[i].setting}' for i, *_ in keys]
+    rows = summary(tasks, measures)
+    write_json(arguments.out, rows)
+    print(as_table(rows))
+
+
+def event_keys(dataset: ClipDataset) -> list[Key]:
+    """The last clip before each pick and press."""
+    keys: list[Key] = []
+    for i, encoded in enumerate(dataset.episodes):
+        for event in read_episode(encoded.path).events:
+            before = (encoded.steps < event.step).nonzero()
+            if event.kind in KINDS and len(before):
+                keys.append((i, int(before[-1]), 1, 0))
+    return list(dict.fromkeys(keys))
+
+
+def summary(tasks: list[str], measures: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+    """Figures per task and setting, then over all."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, task in enumerate(tasks):
+        groups[task].append(index)
+        groups['all'].append(index)
+    groups['all'] = groups.pop('all')  # last
+    return {
+        task: _figures({name: values[index] for name, values in measures.items()})
+        for task, index in groups.items()
+    }
+
+
+def _figures(measures: dict[str, Tensor]) -> dict[str, float]:
+    away = measures['peak_error']
+    known = away[~away.isnan()]
+    figures = {'n': float(len(known)), 'near': float((known < PEAK_NEAR).float().mean())}
+    figures |= {f'{share:.0%}': float(torch.quantile(known, share)) for share in SHARES}
+    for name in ('psnr_imagined_db', 'psnr_last_frame_db'):
+        figures[name] = float(measures[name].mean())
+    return figures
+
+
+def as_table(rows: dict[str, dict[str, float]]) -> str:
+    """Return a Markdown table."""
+    lines = [
+        f'| task | contacts | within {PEAK_NEAR:.0%} | '
+        + ' | '.join(f'{share:.0%} of peaks within' for share in SHARES)
+        + ' | imagined, dB | last frame, dB |',
+        '|---' * (5 + len(SHARES)) + '|',
+    ]
+    for task, row in rows.items():
+        shares = ' | '.join(f'{row[f"{share:.0%}"]:.1%}' for share in SHARES)
+        psnr = f'{row["psnr_imagined_db"]:.1f} | {row["psnr_last_frame_db"]:.1f}'
+        lines.append(f'| {task} | {row["n"]:.0f} | {row["near"]:.0%} | {shares} | {psnr} |')
+    return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""What decides the result of a Stage I run, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aim_policy.config import ConfigError, unknown_name
+from aim_policy.losses import LossConfig
+from aim_policy.optimiser import OptimiserConfig
+from aim_policy.stage1 import NoiseConfig
+
+PRECISIONS = ('float32', 'bfloat16')
+
+
+@dataclass(frozen=True)
+class Stage1Config:
+    """A run; `config/train/*.yaml` hold worked ones."""
+
+    model: str = 'aim_tiny'  # YAML under config/model, or a path
+    robot: str = 'aloha_agilex'
+    tasks: tuple[str, ...] = ()  # to learn; empty for all that the data hold
+    steps: int = 10_000
+    batch: int = 64  # clips per step, over all processes
+    action_only_steps: int = 0  # at the start, in which a learns from what is observed alone
+    seed: int = 0
+    near_event: float = 2.0  # how much more often moments around a contact are drawn
+    precision: str = 'float32'  # of the passes; weights and losses are float32
+    validate_every: int = 1000
+    validate_clips: int = 256
+    save_every: int = 500
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+
+    def __post_init__(self) -> None:
+        for name in ('steps', 'batch', 'validate_every', 'validate_clips', 'save_every'):
+            if getattr(self, name) < 1:
+                raise ConfigError(f'{name} is {getattr(self, name)}, expected 1 or more')
+        if self.precision not in PRECISIONS:
+            raise unknown_name('precision', self.precision, PRECISIONS)

@@ -1,0 +1,177 @@
+"""Stage I from files to a checkpoint, at test size."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from aim_policy import fit_tokenizer, train_stage1
+from aim_policy.episode import write_episode
+from aim_policy.policy import AimPolicy
+from aim_policy.run_folder import RunFolder
+from aim_policy.weights import read_weights
+
+sys.path.insert(0, str(Path(__file__).parent))  # this folder is no package
+from recordings import ROBOT, episode  # noqa: E402
+
+CONFIG = """
+model: test
+steps: 4
+batch: 4
+action_only_steps: 1
+validate_every: 4
+validate_clips: 4
+save_every: 2
+noise: {action_draws: 2, rgb_share: 0.5, history_share: 0.5, clean_share: 0.3}
+optimiser: {kind: muon, rate: 0.002, warm_up: 1}
+"""
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('data')
+    for seed in (0, 1, 2, 19):
+        write_episode(folder / f'episode{seed}.hdf5', episode(seed))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def tokenizer(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('tokenizer')
+    assert fit_tokenizer.main(
+        ['--data', str(data), '--model', 'test', '--frames', '8', '--out', str(folder)]
+    ) == 0  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / 'stage1.yaml'
+    path.write_text(CONFIG)
+    return path
+
+
+def words(config, data, tokenizer, out, *more):
+    paths = {'--config': config, '--data': data, '--tokenizer': tokenizer, '--out': out}
+    return [str(word) for pair in paths.items() for word in pair] + ['--workers', '1', *more]
+
+
+def test_from_files_to_a_policy_that_moves(config, data, tokenizer, tmp_path):
+    assert train_stage1.main(words(config, data, tokenizer, tmp_path / 'run')) == 0
+    policy = AimPolicy.from_checkpoint(tmp_path / 'run' / 'checkpoint', ROBOT)
+    assert 'checkpoint' in policy.description
+    assert any((tmp_path / 'run' / 'tensorboard').iterdir())
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(config, data, tokenizer, tmp_path, monkeypatch):
+    train_stage1.main(words(config, data, tokenizer, tmp_path / 'whole'))
+    step = train_stage1.Trainer._step
+
+    def interrupted(self, *arguments):
+        figures = step(self, *arguments)
+        if self.number == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return figures
+
+    monkeypatch.setattr(train_stage1.Trainer, '_step', interrupted)
+    assert train_stage1.main(words(config, data, tokenizer, tmp_path / 'parts')) == 130
+    monkeypatch.undo()
+    assert train_stage1.main(words(config, data, tokenizer, tmp_path / 'parts')) == 0
+    whole, parts = (RunFolder.load(_open(tmp_path / name))[1:] for name in ('whole', 'parts'))
+    for expected, found in zip(whole, parts, strict=True):
+        assert expected.keys() == found.keys()
+        for name in expected:
+            assert torch.equal(expected[name], found[name]), name
+
+
+def _open(path):
+    folder = object.__new__(RunFolder)
+    folder.path = path
+    return folder
+
+
+def test_another_config_is_refused_on_resume(config, data, tokenizer, tmp_path, capsys):
+    train_stage1.main(words(config, data, tokenizer, tmp_path / 'run', '--set', 'steps=1'))
+    assert train_stage1.main(words(config, data, tokenizer, tmp_path / 'run')) == 2
+    assert 'steps is 1, expected 4' in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_batch(
+    config, data, tokenizer, tmp_path, capsys
+):
+    bad = ['--set', 'losses.action=1.0e+300']
+    assert train_stage1.main(words(config, data, tokenizer, tmp_path / 'run', *bad)) == 1
+    message = capsys.readouterr().err
+    assert 'step 0: the loss is inf' in message
+    assert 'episode' in message
+
+
+def test_an_empty_folder_is_refused(config, tokenizer, tmp_path, capsys):
+    (tmp_path / 'none').mkdir()
+    assert train_stage1.main(words(config, tmp_path / 'none', tokenizer, tmp_path / 'run')) == 2
+    assert 'no *.hdf5 in it' in capsys.readouterr().err
+
+
+def test_broken_and_foreign_files_are_left_out_by_name(config, data, tokenizer, tmp_path, capsys):
+    folder = tmp_path / 'mixed'
+    folder.mkdir()
+    write_episode(folder / 'episode0.hdf5', episode(0))
+    write_episode(folder / 'episode1.hdf5', replace(episode(1), robot='franka'))
+    (folder / 'episode2.hdf5').write_bytes((folder / 'episode0.hdf5').read_bytes()[:5000])
+    one_step = ['--set', 'steps=1']
+    assert train_stage1.main(words(config, folder, tokenizer, tmp_path / 'run', *one_step)) == 0
+    message = capsys.readouterr().err
+    assert 'episode1.hdf5: robot is franka, expected aloha_agilex' in message
+    assert 'episode2.hdf5' in message
+
+
+def test_a_full_disk_stops_and_keeps_the_state_before(
+    config, data, tokenizer, tmp_path, capsys, monkeypatch
+):
+    calls = []
+
+    def full(*arguments, **named):
+        calls.append(1)
+        if len(calls) > 2:
+            raise OSError(28, 'No space left on device')
+        return write(*arguments, **named)
+
+    from aim_policy import run_folder
+
+    write = run_folder.write_weights
+    monkeypatch.setattr(run_folder, 'write_weights', full)
+    assert train_stage1.main(words(config, data, tokenizer, tmp_path / 'run')) == 1
+    assert 'No space left on device' in capsys.readouterr().err
+    monkeypatch.undo()
+    assert json.loads((tmp_path / 'run' / 'state.json').read_text())['step'] == 2
+    assert train_stage1.main(words(config, data, tokenizer, tmp_path / 'run')) == 0
+
+
+@pytest.mark.parametrize(('kind', 'near'), [('adamw', 2e-4), ('muon', 2e-3)])
+def test_two_processes_equal_one(config, data, tokenizer, tmp_path, kind, near):
+    """Muon orthogonalises in bfloat16, so that sums in another order show sooner."""
+    plain = ['--set', f'optimiser.kind={kind}', '--set', 'validate_every=2']
+    assert train_stage1.main(words(config, data, tokenizer, tmp_path / 'one', *plain)) == 0
+    launcher = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2',
+                '--master-port', str(29500 + os.getpid() % 500)]  # fmt: skip
+    module = ['-m', 'aim_policy.train_stage1']
+    command = [*launcher, *module, *words(config, data, tokenizer, tmp_path / 'two', *plain)]
+    environment = os.environ | {'OMP_NUM_THREADS': '1', 'GLOO_SOCKET_IFNAME': 'lo'}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
+    assert done.returncode == 0, done.stderr
+    one, two = (
+        read_weights(tmp_path / name / 'checkpoint', 'transformer') for name in ('one', 'two')
+    )
+    for name, expected in one.items():
+        torch.testing.assert_close(
+            two[name],
+            expected,
+            atol=near,
+            rtol=1e-3,
+        )
