@@ -36,9 +36,9 @@ class Ablation:
         """See `Policy`."""
         self.policy.observe(self.altered(observation), executed)
 
-    def infer(self, observation: Observation) -> PolicyOutput:
+    def infer(self, observation: Observation, committed: Vector | None = None) -> PolicyOutput:
         """See `Policy`."""
-        return self.policy.infer(self.altered(observation))
+        return self.policy.infer(self.altered(observation), committed)
 
     def altered(self, observation: Observation) -> Observation:
         """Return what the policy gets to see."""
@@ -121,9 +121,15 @@ class OtherMap(Ablation):
         value = self._given[min(len(self._own), len(self._given)) - 1]
         return self._sampler.freeze(value, context, own.rgb)
 
-    def act(self, context: Context, intent: Intent, generator: torch.Generator) -> Tensor:
+    def act(
+        self,
+        context: Context,
+        intent: Intent,
+        generator: torch.Generator,
+        committed: Tensor | None = None,
+    ) -> Tensor:
         """See `Sampler`."""
-        return self._sampler.act(context, intent, generator)
+        return self._sampler.act(context, intent, generator, committed)
 
 
 ABLATIONS: dict[str, type[Ablation]] = {

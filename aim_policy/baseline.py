@@ -32,8 +32,8 @@ class HoldPolicy:
     def observe(self, observation: Observation, executed: Vector) -> None:
         """Nothing between two chunks matters here."""
 
-    def infer(self, observation: Observation) -> PolicyOutput:
-        """Hold `observation.joint_target`.
+    def infer(self, observation: Observation, committed: Vector | None = None) -> PolicyOutput:
+        """Hold `observation.joint_target`, whatever is committed.
 
         Raises:
             ValueError: it does not fit the robot.

@@ -14,21 +14,19 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from aim_policy.config import ConfigError
 from aim_policy.interface import Observation
 from aim_policy.model.aim import AimModel
 from aim_policy.model.config import PRESETS, ModelConfig, load_model_config
-from aim_policy.model.transformer import Sample
 from aim_policy.policy import AimPolicy
 from aim_policy.robot import load_robot
-from aim_policy.roofline import best_seconds, measure_device, stage_bytes, synchronize, tokens
+from aim_policy.roofline import count_flops, measure_device, stage_bytes, synchronize, tokens
+from aim_policy.scratch import Scratch, saved_by_cache
 
 STAGES = 'observe', 'append', 'imagine', 'act', 'decode'
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
@@ -79,9 +77,7 @@ class Bench:
         policy, counts, generator = self.policy, {}, torch.Generator().manual_seed(0)
 
         def counted(stage: str, work: Callable):
-            with FlopCounterMode(display=False) as counter:
-                result = work()
-            counts[stage] = float(counter.get_total_flops())
+            result, counts[stage] = count_flops(work)
             return result
 
         counted('observe', lambda: [self._advance() for _ in range(self.config.frames)])
@@ -90,38 +86,6 @@ class Bench:
         counted('act', lambda: policy.sampler.act(context, intent, generator))
         self.past = context.memory
         return counts
-
-    @torch.inference_mode()
-    def history_again(self) -> float:
-        """Run all frames of the history anew, as without a cache between chunks; ms."""
-        observed, executed, text = self._noise()
-        read = self.policy.model.transformer.read_text(text)
-        planned = torch.arange(self.config.history_frames - 1)
-        append = self.policy.sampler.append
-        work = partial(append, observed, read, (), 0, executed, planned)
-        return 1e3 * best_seconds(work, self.policy.device, 5)
-
-    @torch.inference_mode()
-    def everything_again(self) -> float:
-        """Run all tokens anew at every step, as without any kept keys; ms per chunk."""
-        observed, executed, text = self._noise()
-        config, sampling, one = self.config, self.policy.sampling, torch.ones_like(text[:, :1, 0])
-        video = observed[:, :, :1].expand(-1, -1, config.frames, -1, -1)
-        action = observed.new_zeros(1, config.steps, config.action_dim)
-        joints = observed.new_zeros(1, 2 * config.action_dim)
-        noisy = Sample(video if sampling.imagine_rgb else None, video, action)
-        network = self.policy.model.transformer
-        work = partial(network, observed, text, noisy, one, one, joints, executed)
-        passes = sampling.video_steps + sampling.extra_freeze_pass + sampling.action_steps
-        return 1e3 * passes * best_seconds(work, self.policy.device, 5)
-
-    def _noise(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """An observed history, its motion and an instruction, all of noise."""
-        config, frames = self.config, self.config.history_frames
-        canvas = 1, config.latent_channels, frames, config.rows, config.columns
-        motion = 1, (frames - 1) * config.steps_per_frame, config.action_dim
-        shapes = canvas, motion, (1, config.text_tokens, config.text_dim)
-        return tuple(torch.randn(shape, device=self.policy.device) for shape in shapes)
 
 
 def summary(samples: list[dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -145,14 +109,19 @@ def run(
         bench.chunk()
     if bench.policy.device.type == 'cuda':
         torch.cuda.reset_peak_memory_stats(bench.policy.device)
-    times = summary([bench.chunk() for _ in range(repeats)])
-    flops = bench.flops()
+    scratch = Scratch(bench.policy, bench.observation()) if config.history_frames > 1 else None
+    samples, again = [], []
+    for _ in range(repeats):
+        samples.append(bench.chunk())
+        again += [scratch.history_ms()] if scratch else []
+    times, flops = summary(samples), bench.flops()
     limit = measure_device(bench.policy.device, dtype)
     sizes = stage_bytes(bench.policy.model.transformer, bench.policy.sampling, bench.past)
     floors = {
         stage: 1e3 * max(flops.get(stage, 0.0) / limit.flops, size / limit.bandwidth)
         for stage, size in sizes.items()
     }
+    cache = saved_by_cache(samples, flops, scratch, again) if scratch else {}
     floors['total'] = sum(floors.values())
     flops['total'] = sum(flops.values())
     for stage, row in times.items():
@@ -170,7 +139,7 @@ def run(
         'tokens': tokens(config),
         'memory': memory(bench),
         'stages': times,
-        'cache': against_scratch(bench, times) if config.history_frames > 1 else {},
+        'cache': cache,
     }
 
 
@@ -192,21 +161,6 @@ def _megabytes(tensors: Iterable[torch.Tensor]) -> float:
     return sum(t.numel() * t.element_size() for t in tensors) / 1e6
 
 
-def against_scratch(bench: Bench, times: dict[str, dict[str, float]]) -> dict[str, float]:
-    """What kept keys save, ms per chunk: those of the past, and those of every step."""
-    cached = times['total']['median']
-    rest = cached - times['observe']['median']
-    without_past = rest + bench.history_again()
-    without_any = bench.everything_again()
-    return {
-        'chunk_ms': cached,
-        'history_again_ms': without_past,
-        'everything_again_ms': without_any,
-        'faster_than_history_again': without_past / cached,
-        'faster_than_everything_again': without_any / cached,
-    }
-
-
 def show(result: dict) -> None:
     """Print what was measured."""
     device, kept = result['device'], result['memory']
@@ -221,7 +175,8 @@ def show(result: dict) -> None:
     if result['cache']:
         print(
             'history anew for each chunk {history_again_ms:.0f} ms, everything anew at each step '
-            '{everything_again_ms:.0f} ms; the cache is {faster_than_history_again:.2f} and '
+            '{everything_again_ms:.0f} ms; the cache is {faster_than_history_again:.2f} (by '
+            'arithmetic alone {fewer_flops_than_history_again:.2f}) and '
             '{faster_than_everything_again:.2f} times as fast'.format(**result['cache'])
         )
 

@@ -57,11 +57,11 @@ class History:
         self.remembers = model.config.history_frames > 1
         if self.remembers:
             self.cache = RingCache(model.config, 1 + self.guided, weight.device, weight.dtype)
+        self._instruction, self._text = '', []
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._instruction, self._text = '', []
+        """Forget what was seen and done."""
         if self.remembers:
             self.cache.clear()
         self._stream = self.model.stream()
@@ -74,14 +74,26 @@ class History:
         self._plan: Plan | None = None
         self._since_plan = 0
 
+    def begin(self, instruction: str) -> None:
+        """Start an episode.
+
+        Raises:
+            ConfigError: the text encoder cannot take the instruction.
+        """
+        self.clear()
+        self._instruction = ''  # the weights may be others by now
+        self._read(instruction)
+
     def observe(self, observation: Observation, executed: Vector) -> None:
         """Take in a key frame, and the motion that led to it; all of it or, on an error, nothing.
 
         Raises:
-            ValueError: `executed` does not cover the time since the key frame before.
+            ValueError: `executed` does not cover the time since the key frame before, or the text
+                encoder cannot take the instruction.
         """
         if not self.remembers:
             return
+        self._read(observation.instruction)
         self._follow(observation)
         if self._last is not None:
             self._motion.append(self._rows(executed))
@@ -203,10 +215,10 @@ class History:
         return one.expand(1 + self.guided, *one.shape[1:])
 
     def _read(self, instruction: str) -> Text:
-        """Keys of the instruction, and with guidance of none: zero rows, as in training."""
+        """Keys of the instruction, and with guidance those of no instruction."""
         if instruction != self._instruction:
-            text = self.model.text_encoder.encode(instruction)[None].to(self.device)
-            both = torch.cat([text, torch.zeros_like(text)]) if self.guided else text
-            self._text = self.model.transformer.read_text(both)
+            encoder = self.model.text_encoder
+            texts = [encoder.encode(instruction), *([encoder.empty()] if self.guided else [])]
+            self._text = self.model.transformer.read_text(torch.stack(texts).to(self.device))
             self._instruction = instruction
         return self._text

@@ -114,5 +114,11 @@ class Policy(Protocol):
             executed: float64[n, A], targets that were commanded since the frame before.
         """
 
-    def infer(self, observation: Observation) -> PolicyOutput:
-        """Compute the next chunk."""
+    def infer(self, observation: Observation, committed: Vector | None = None) -> PolicyOutput:
+        """Compute the next chunk.
+
+        Args:
+            observation: what is known.
+            committed: float64[k, A], its first k rows as they were promised already: the arms
+                will follow them while this is computed. A policy may ignore them.
+        """

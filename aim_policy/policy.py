@@ -92,10 +92,15 @@ class AimPolicy:
         return cls(robot, info.model, model, info.normalisation, device, weights, preset=preset)
 
     def reset(self, instruction: str, seed: int) -> None:
-        """Start an episode; all randomness of it comes from `seed`."""
+        """Start an episode; all randomness of it comes from `seed`.
+
+        Raises:
+            ValueError: there is no word in the instruction, or more than the network reads.
+        """
         check_instruction(instruction)
+        with torch.inference_mode():
+            self.history.begin(instruction)
         self._generator.manual_seed(seed)
-        self.history.clear()
         self._chunk_id = 0
 
     def observe(self, observation: Observation, executed: Vector) -> None:
@@ -118,13 +123,19 @@ class AimPolicy:
         with torch.inference_mode():
             self.history.observe(observation, executed)
 
-    def infer(self, observation: Observation) -> PolicyOutput:
+    def infer(self, observation: Observation, committed: Vector | None = None) -> PolicyOutput:
         """Imagine where to act, then act.
 
+        Args:
+            observation: what is known.
+            committed: float64[k, A], the first k rows of the chunk as they were promised already;
+                the others continue them (real-time chunking).
+
         Raises:
-            ValueError: the observation does not fit the robot.
+            ValueError: the observation, or what is committed, does not fit the robot.
         """
         check_observation(observation, self.robot)
+        promised = self._promised(observation, committed)
         timings: dict[str, float] = {}
         with torch.inference_mode():
             with self._stage('append', timings):
@@ -132,9 +143,9 @@ class AimPolicy:
             with self._stage('imagine', timings):
                 intent = self.sampler.imagine(context, self._generator)
             with self._stage('act', timings):
-                actions = self.sampler.act(context, intent, self._generator)
+                actions = self.sampler.act(context, intent, self._generator, promised)
             with self._stage('decode', timings):
-                chunk = self._transforms.chunk(actions, observation, self._chunk_id)
+                chunk = self._transforms.chunk(actions, observation, self._chunk_id, committed)
                 maps = self._transforms.value_maps(
                     self.model.decode_maps(intent.value, self._black)
                 )
@@ -142,6 +153,17 @@ class AimPolicy:
         self.history.planned(context, observation, chunk.positions)
         self._chunk_id += 1
         return PolicyOutput(chunk, maps, future, timings)
+
+    def _promised(self, observation: Observation, committed: Vector | None) -> Tensor | None:
+        """What is committed in network units, float[1, k, A]."""
+        if committed is None:
+            return None
+        if not 0 < len(committed) < self.config.steps:
+            limit = f'1 to {self.config.steps - 1}'
+            raise ValueError(f'{len(committed)} rows are committed, expected {limit}')
+        for row in committed:
+            check_joints('committed', row, self.robot)
+        return self._transforms.actions(committed, observation.joint_target).to(self.device)
 
     def _black_maps(self) -> Tensor:
         """What maps without any heat look like in latents: float[1, C, 1, rows, columns]."""

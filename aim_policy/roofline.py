@@ -7,11 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from aim_policy.model.config import ModelConfig, SamplingConfig
 from aim_policy.model.transformer import AimTransformer, Memory
+
+T = TypeVar('T')
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,19 @@ def best_seconds(work: Callable[[], object], device: torch.device, repeats: int 
         synchronize(device)
         times.append(time.perf_counter() - start)
     return min(times[1:])
+
+
+def count_flops(work: Callable[[], T]) -> tuple[T, float]:
+    """Do some work; returns what it gives and its floating-point operations."""
+
+    def attention(query: list[int], key: list[int], value: list[int], *_: object, **__: object):
+        return sdpa_flop_count(query, key, value)
+
+    # torch counts attention on a GPU only.
+    on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    with FlopCounterMode(display=False, custom_mapping={on_cpu: attention}) as counter:
+        result = work()
+    return result, float(counter.get_total_flops())
 
 
 def measure_device(device: torch.device, dtype: torch.dtype) -> Device:

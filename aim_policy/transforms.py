@@ -102,11 +102,23 @@ class Transforms:
         offset, scale = self._action_figures(target)
         return actions[0].double().cpu().numpy() * scale + offset
 
-    def chunk(self, actions: Tensor, observation: Observation, chunk_id: int) -> ActionChunk:
-        """Network units float[1, K, A] -> motion within the robot's limits and speeds."""
+    def chunk(
+        self,
+        actions: Tensor,
+        observation: Observation,
+        chunk_id: int,
+        committed: Vector | None = None,
+    ) -> ActionChunk:
+        """Network units float[1, K, A] -> motion within the robot's limits and speeds.
+
+        The first k rows are what is committed, float64[k, A], to the last bit.
+        """
         target = observation.joint_target
+        done = np.empty((0, len(target))) if committed is None else committed
+        start = done[-1] if len(done) else target
+        rows = limit_motion(self.positions(actions, target)[len(done) :], start, self.robot)
         return ActionChunk(
-            positions=limit_motion(self.positions(actions, target), target, self.robot),
+            positions=np.concatenate([done, rows]),
             dt_s=self.robot.dt_s,
             joint_names=self.robot.joint_names,
             stamp_ns=observation.stamp_ns,

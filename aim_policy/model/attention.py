@@ -1,7 +1,8 @@
 """Attention over visible keys, executed in three ways that agree.
 
 `Split` looks at what is visible, `Dense` at everything through a written-out mask, `Flex` at
-everything in one call that skips blocks nobody sees.
+everything in one call that skips blocks nobody sees. `Passes` is `Split` for a sampler, which asks
+again and again from the same places.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-from aim_policy.model.mask import Place, Scope, groups, joined, visible
+from aim_policy.model.mask import ENDLESS, Place, Scope, groups, joined, visible
 
 KeyValue = tuple[Tensor, Tensor]  # each [B, heads, N, head_dim]
 
@@ -52,8 +53,11 @@ class _BlockMask:
     def __init__(self, scope: Scope, query: Place, key: Place) -> None:
         rule = scope.table[query.group, key.group]
         query_now, self.row = torch.unique(query.now, return_inverse=True)
-        ids = torch.stack([key.frame, key.now])
-        (key_frame, key_now), self.column = torch.unique(ids, dim=1, return_inverse=True)
+        # One number for both ids: torch takes a hundred times as long over unique pairs.
+        pair, self.column = torch.unique(key.frame * ENDLESS + key.now, return_inverse=True)
+        key_frame, key_now = (
+            torch.empty_like(pair).scatter(0, self.column, ids) for ids in (key.frame, key.now)
+        )
         self.seen = visible(rule, query_now[:, None], key_frame, key_now, scope)
 
     def full(self) -> Tensor:
@@ -63,8 +67,8 @@ class _BlockMask:
 
 def attend(query: Tensor, keys: Sequence[KeyValue], sight: Sight) -> Tensor:
     """softmax(Q K^T / sqrt(d)) V over what is in sight; [B, heads, N, head_dim]."""
-    key, value = _together([keys[i] for i in sight.segments])
-    return functional.scaled_dot_product_attention(query, key, value, attn_mask=sight.mask)
+    together = _together([keys[i] for i in sight.segments])
+    return functional.scaled_dot_product_attention(query, *together, attn_mask=sight.mask)
 
 
 class Split:
@@ -77,8 +81,10 @@ class Split:
     ) -> None:
         self.sights = [look(scope, query, keys, self.dense, device) for query in queries]
 
-    def __call__(self, queries: Sequence[Tensor], keys: Sequence[KeyValue]) -> list[Tensor]:
-        """Per query segment what it took from the keys."""
+    def __call__(
+        self, layer: int, queries: Sequence[Tensor], keys: Sequence[KeyValue]
+    ) -> list[Tensor]:
+        """Per query segment what it took from the keys of a layer."""
         return [attend(q, keys, sight) for q, sight in zip(queries, self.sights, strict=True)]
 
 
@@ -86,6 +92,51 @@ class Dense(Split):
     """Attention over all keys with the mask written out: the form to check against."""
 
     dense = True
+
+
+class Passes(Split):
+    """`Split` for many passes over tokens at the same places, all on the same memory.
+
+    The first pass works out who sees whom, and lays remembered keys and new ones side by side; the
+    others overwrite the new ones there, which cannot be differentiated.
+    """
+
+    def __init__(self) -> None:
+        self.sights: list[Sight] = []
+        self._rooms: dict[tuple[int, int], KeyValue] = {}  # by layer and query
+
+    def ready(
+        self, scope: Scope, queries: Sequence[Place], keys: Sequence[Place], device: torch.device
+    ) -> Passes:
+        """Prepare for a pass; only the first time there is something to do."""
+        if not self.sights:
+            super().__init__(scope, queries, keys, device)
+            self._known = len(keys) - len(queries)
+        return self
+
+    def __call__(
+        self, layer: int, queries: Sequence[Tensor], keys: Sequence[KeyValue]
+    ) -> list[Tensor]:
+        """Per query segment what it took from the keys of a layer."""
+        pairs = enumerate(zip(queries, self.sights, strict=True))
+        return [
+            functional.scaled_dot_product_attention(
+                query, *self._room((layer, index), keys, sight), attn_mask=sight.mask
+            )
+            for index, (query, sight) in pairs
+        ]
+
+    def _room(self, at: tuple[int, int], keys: Sequence[KeyValue], sight: Sight) -> KeyValue:
+        new = _together([keys[i] for i in sight.segments if i >= self._known])
+        known = [keys[i] for i in sight.segments if i < self._known]
+        if not known:
+            return new
+        if at not in self._rooms:
+            self._rooms[at] = _together([*known, new])
+        else:
+            for room, tensor in zip(self._rooms[at], new, strict=True):
+                room[:, :, -tensor.shape[2] :] = tensor
+        return self._rooms[at]
 
 
 class Flex:
@@ -108,8 +159,10 @@ class Flex:
         self.lengths = [len(place.now) for place in queries]
         self.kernel = torch.compile(flex_attention) if device.type == 'cuda' else flex_attention
 
-    def __call__(self, queries: Sequence[Tensor], keys: Sequence[KeyValue]) -> list[Tensor]:
-        """Per query segment what it took from the keys."""
+    def __call__(
+        self, layer: int, queries: Sequence[Tensor], keys: Sequence[KeyValue]
+    ) -> list[Tensor]:
+        """Per query segment what it took from the keys of a layer."""
         query = torch.cat(list(queries), dim=2)
         attended = self.kernel(query, *_together(keys), block_mask=self.mask)
         return list(attended.split(self.lengths, dim=2))

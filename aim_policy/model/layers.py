@@ -97,10 +97,10 @@ class StreamAttention(nn.Module):
 
     def merge(self, attended: Tensor) -> Tensor:
         """Attention's result [B, heads, N, head_dim] -> [B, N, D]."""
-        return self.output(rearrange(attended, 'b h n d -> b n (h d)'))
+        return self.output(attended.transpose(1, 2).flatten(2))
 
     def _split(self, tokens: Tensor) -> Tensor:
-        return rearrange(tokens, 'b n (h d) -> b h n d', h=self.heads)
+        return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)  # [B, heads, N, head_dim]
 
 
 class TextAttention(StreamAttention):

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
 
 def rotary_table(position: Tensor, head_dim: int) -> Tensor:
-    """Cosines and sines of rotations for positions (time, row, column): float[2, N, head_dim / 2].
+    """Rotations e^(i angle) for positions (time, row, column): complex[N, head_dim / 2].
 
     Rows and columns get a third of the head each, rounded down to pairs; time gets the rest.
     """
-    side = 2 * (head_dim // 6)
-    angles = []
-    for axis, dim in enumerate((head_dim - 2 * side, side, side)):
-        frequency = 1 / 10_000.0 ** (torch.arange(0, dim, 2, dtype=torch.float64) / dim)
-        angles.append(position[:, axis, None].double() * frequency)
-    angle = torch.cat(angles, dim=1)
-    return torch.stack([angle.cos(), angle.sin()]).float()
+    axes, frequency = _frequencies(head_dim)
+    angle = position[:, axes].double() * frequency
+    return torch.complex(angle.cos().float(), angle.sin().float())
 
 
 def rotate(heads: Tensor, table: Tensor) -> Tensor:
     """Turn neighbouring pairs of [B, heads, N, head_dim] by the table's angles."""
-    cosine, sine = table
-    first, second = heads.unflatten(-1, (-1, 2)).unbind(-1)
-    turned = [first * cosine - second * sine, first * sine + second * cosine]
-    return torch.stack(turned, dim=-1).flatten(-2).type_as(heads)
+    pairs = torch.view_as_complex(heads.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * table).flatten(-2).type_as(heads)
+
+
+@cache
+def _frequencies(head_dim: int) -> tuple[list[int], Tensor]:
+    """Per pair of a head, the axis whose position turns it and how fast, float64[head_dim / 2]."""
+    side = 2 * (head_dim // 6)
+    axes, frequencies = [], []
+    for axis, dim in enumerate((head_dim - 2 * side, side, side)):
+        share = torch.arange(0, dim, 2, dtype=torch.float64, device='cpu') / dim
+        frequencies.append(1 / 10_000.0**share)
+        axes += [axis] * len(share)
+    return axes, torch.cat(frequencies)

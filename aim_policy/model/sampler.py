@@ -9,11 +9,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from aim_policy.model.attention import KeyValue
+from aim_policy.model.attention import KeyValue, Passes
 from aim_policy.model.cache import narrow
 from aim_policy.model.config import SamplingConfig
 from aim_policy.model.embedding import Segment
-from aim_policy.model.flow import clean_estimate, euler_step, sigma_grid
+from aim_policy.model.flow import clean_estimate, euler_step, interpolate, sigma_grid
 from aim_policy.model.transformer import AimTransformer, Memory
 
 Text = list[KeyValue]
@@ -93,7 +93,7 @@ class Sampler:
         if executed is not None:
             frame = first_frame + frames - len(planned) + torch.arange(len(planned))
             segments.append(embed.executed(executed, frame, planned))
-        return self.transformer.run(segments, text, past)[1]
+        return self.transformer.run(segments, text, past, only_memory=True)[1]
 
     def context(
         self,
@@ -107,7 +107,7 @@ class Sampler:
         if self.transformer.config.proprioception:
             segment = self.transformer.embedding.proprioception(proprio, now)
             known = narrow(self.transformer.scope, [segment.place], memory)
-            memory = [*memory, *self.transformer.run([segment], text, known)[1]]
+            memory = [*memory, *self.transformer.run([segment], text, known, only_memory=True)[1]]
         return Context(tuple(memory), text, current, now)
 
     def imagine(self, context: Context, generator: torch.Generator) -> Intent:
@@ -118,52 +118,92 @@ class Sampler:
             return self._blank(shape, context)
         noises = [self._noise(shape, context, generator) for _ in range(2)]
         noisy = noises if self.config.imagine_rgb else noises[1:]
+        passes, blind = Passes(), Passes()
         for sigma, after in pairwise(self.video_grid.tolist()):
-            segments, hidden, intent = self._joint(noisy, sigma, context)
-            velocities = self._velocities(segments, hidden, context.unguided)
+            segments = self._future(noisy, sigma, context)
+            hidden, memory = self.transformer.run(segments, context.text, context.memory, passes)
+            velocities = self._velocities(segments, hidden, context.unguided, blind)
             pairs = list(zip(noisy, velocities, strict=True))
             clean = [clean_estimate(z, v, sigma) for z, v in pairs]
             noisy = [euler_step(z, v, sigma, after) for z, v in pairs]
         if self.config.extra_freeze_pass:
-            *_, intent = self._joint(noisy, self.config.sigma_end, context)
-        return Intent(clean[0] if self.config.imagine_rgb else None, clean[-1], intent)
+            memory = self._keys(noisy, self.config.sigma_end, context, passes)
+        return Intent(clean[0] if self.config.imagine_rgb else None, clean[-1], memory[-1])
 
-    def act(self, context: Context, intent: Intent, generator: torch.Generator) -> Tensor:
-        """Denoise a over keys that are ready: o_t, executed a, m. Returns float[B, K, A]."""
+    def freeze(self, value: Tensor, context: Context, rgb: Tensor | None = None) -> Intent:
+        """Take maps as if they had been imagined here.
+
+        Args:
+            value: float[B, C, F, rows, columns], clean.
+            context: what is known.
+            rgb: likewise what m sees of x; None where x is left out.
+        """
+        clean = [value] if rgb is None else [rgb, value]
+        return Intent(rgb, value, self._keys(clean, self.config.sigma_end, context)[-1])
+
+    def act(
+        self,
+        context: Context,
+        intent: Intent,
+        generator: torch.Generator,
+        committed: Tensor | None = None,
+    ) -> Tensor:
+        """Denoise a over keys that are ready: o_t, executed a, m.
+
+        Args:
+            context: what is known.
+            intent: what was imagined.
+            generator: of the noise.
+            committed: float[B, k, A], the first k actions as they were promised already; at every
+                level the others are denoised beside them, and continue them.
+
+        Returns:
+            float[B, K, A]; its first k actions are those committed.
+        """
         config, embed = self.transformer.config, self.transformer.embedding
         shape = [len(context.current), config.steps, config.action_dim]
-        action, memory = self._noise(shape, context, generator), None
+        noise = self._noise(shape, context, generator)
+        action, memory, passes = noise, None, Passes()
         for sigma, after in pairwise(self.action_grid.tolist()):
+            action = _promised(action, committed, noise, sigma)
             segment = embed.actions(action, _level(action, sigma), context.now)
             if memory is None:
                 known = [*context.memory, intent.memory]
                 memory = narrow(self.transformer.scope, [segment.place], known)
-            (hidden,), _ = self.transformer.run([segment], context.text, memory)
+            (hidden,), _ = self.transformer.run([segment], context.text, memory, passes)
             action = euler_step(action, self.transformer.velocity(segment, hidden), sigma, after)
-        return action
+        return _promised(action, committed, noise, 0.0)
 
-    def _joint(
-        self, noisy: list[Tensor], sigma: float, context: Context
-    ) -> tuple[list[Segment], list[Tensor], Memory]:
-        """One pass of [x, m], or [m] where x is left out: segments, hidden tokens, keys of m."""
+    def _future(self, noisy: list[Tensor], sigma: float, context: Context) -> list[Segment]:
+        """Tokens of [x, m], or of [m] where x is left out."""
         embed, level = self.transformer.embedding, _level(context.current, sigma)
         makers = [embed.rgb, embed.value][-len(noisy) :]
-        segments = [
+        return [
             make(z, level, context.current, context.now)
             for make, z in zip(makers, noisy, strict=True)
         ]
-        hidden, memory = self.transformer.run(segments, context.text, context.memory)
-        return segments, hidden, memory[-1]
+
+    def _keys(
+        self, noisy: list[Tensor], sigma: float, context: Context, passes: Passes | None = None
+    ) -> list[Memory]:
+        """What [x, m] leave behind; the last is of m."""
+        segments, known = self._future(noisy, sigma, context), context.memory
+        run, execution = self.transformer.run, passes or 'split'
+        return run(segments, context.text, known, execution, only_memory=True)[1]
 
     def _velocities(
-        self, segments: list[Segment], hidden: list[Tensor], unguided: Context | None
+        self,
+        segments: list[Segment],
+        hidden: list[Tensor],
+        unguided: Context | None,
+        passes: Passes,
     ) -> list[Tensor]:
         """Velocities; those that read text are pushed away from what they are without it."""
         velocity = self.transformer.velocity
         result = [velocity(s, h) for s, h in zip(segments, hidden, strict=True)]
         if unguided is not None:
             reading = segments[: 2 if self.transformer.config.text_to_value else 1]
-            blind, _ = self.transformer.run(reading, unguided.text, unguided.memory)
+            blind, _ = self.transformer.run(reading, unguided.text, unguided.memory, passes)
             for i, (segment, tokens) in enumerate(zip(reading, blind, strict=True)):
                 without = velocity(segment, tokens)
                 result[i] = without + self.config.guidance * (result[i] - without)
@@ -174,12 +214,21 @@ class Sampler:
         blank = context.current.new_zeros(shape)
         if self.black is not None:
             blank = blank + self.black.to(blank)
-        return Intent(None, blank, self._joint([blank], 0.0, context)[-1])
+        return Intent(None, blank, self._keys([blank], 0.0, context)[-1])
 
     @staticmethod
     def _noise(shape: list[int], context: Context, generator: torch.Generator) -> Tensor:
         noise = torch.randn(shape, generator=generator, device=generator.device)
         return noise.to(context.current)
+
+
+def _promised(action: Tensor, committed: Tensor | None, noise: Tensor, sigma: float) -> Tensor:
+    """Put what is committed, at a noise level, in the place of the first actions."""
+    if committed is None:
+        return action
+    k = committed.shape[1]
+    first = interpolate(committed.to(action), noise[:, :k], sigma) if sigma else committed
+    return torch.cat([first.to(action), action[:, k:]], dim=1)
 
 
 def _level(like: Tensor, sigma: float) -> Tensor:

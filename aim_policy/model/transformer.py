@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from aim_policy.model.attention import EXECUTIONS, KeyValue
+from aim_policy.model.attention import EXECUTIONS, KeyValue, Passes
 from aim_policy.model.config import ModelConfig
 from aim_policy.model.embedding import BRANCH, Segment, TokenEmbedding
 from aim_policy.model.layers import (
@@ -38,6 +38,17 @@ class Memory:
         """One element of the batch."""
         one = slice(index, index + 1)
         return Memory(self.place, tuple((key[one], value[one]) for key, value in self.layers))
+
+    def repeated(self, n: int) -> Memory:
+        """Each element of the batch n times in a row: one past for n draws of noise."""
+        layers = tuple(
+            (key.repeat_interleave(n, dim=0), value.repeat_interleave(n, dim=0))
+            for key, value in self.layers
+        )
+        return Memory(self.place, layers)
+
+
+Modulation = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -69,23 +80,33 @@ class Layer(nn.Module):
         self.readers |= {Group.OBSERVED} if config.text_to_observation else set()
         self.readers |= {Group.VALUE} if config.text_to_value else set()
 
-    def project(self, segment: Segment, tokens: Tensor) -> tuple[Tensor, KeyValue]:
+    def modulation(self, segment: Segment) -> Modulation:
+        """Shift, scale and gate for both halves of the layer, from the noise level."""
+        return (self.table[BRANCH[segment.place.group]] + segment.modulation.float()).unbind(-2)
+
+    def project(
+        self, segment: Segment, tokens: Tensor, modulation: Modulation
+    ) -> tuple[Tensor, KeyValue]:
         """AdaLN, then the stream's Q and (K, V)."""
-        shift, scale, *_ = self._modulation(segment)
+        shift, scale, *_ = modulation
         normal = adaptive_norm(tokens, shift, scale)
         return self._stream(segment).project(normal, segment.rotary)
 
-    def update(self, segment: Segment, tokens: Tensor, attended: Tensor, text: KeyValue) -> Tensor:
+    def update(
+        self,
+        segment: Segment,
+        tokens: Tensor,
+        modulation: Modulation,
+        attended: Tensor,
+        text: KeyValue,
+    ) -> Tensor:
         """O and its gated residual, then text where the group reads it, then the feed-forward."""
-        _, _, gate_attention, shift, scale, gate_ffn = self._modulation(segment)
+        _, _, gate_attention, shift, scale, gate_ffn = modulation
         tokens = gated(tokens, gate_attention, self._stream(segment).merge(attended))
         if segment.place.group in self.readers:
             tokens = tokens + self.text(tokens, text)
         ffn = self.ffn[BRANCH[segment.place.group]]
         return gated(tokens, gate_ffn, ffn(adaptive_norm(tokens, shift, scale)))
-
-    def _modulation(self, segment: Segment) -> tuple[Tensor, ...]:
-        return (self.table[BRANCH[segment.place.group]] + segment.modulation.float()).unbind(-2)
 
     def _stream(self, segment: Segment) -> StreamAttention:
         if segment.place.group == Group.VALUE and 'value' in self.attention:
@@ -120,7 +141,8 @@ class AimTransformer(nn.Module):
         segments: Sequence[Segment],
         text: Sequence[KeyValue],
         memory: Sequence[Memory] = (),
-        execution: str = 'split',
+        execution: str | Passes = 'split',
+        only_memory: bool = False,
     ) -> tuple[list[Tensor], list[Memory]]:
         """Send segments through all layers.
 
@@ -128,7 +150,8 @@ class AimTransformer(nn.Module):
             segments: new tokens.
             text: from `read_text`.
             memory: of earlier segments; seen where the table allows.
-            execution: name in `EXECUTIONS`; they agree.
+            execution: name in `EXECUTIONS`, they agree; or the passes that this one belongs to.
+            only_memory: leave out what follows the last keys; the hidden tokens mean nothing then.
 
         Returns:
             Per segment its hidden tokens float[B, N, D], and its memory.
@@ -136,15 +159,20 @@ class AimTransformer(nn.Module):
         queries = [s.place for s in segments]
         keys = [m.place for m in memory] + queries
         hidden, shown = [s.hidden for s in segments], []
-        attention = EXECUTIONS[execution](self.scope, queries, keys, hidden[0].device)
+        make = execution.ready if isinstance(execution, Passes) else EXECUTIONS[execution]
+        attention = make(self.scope, queries, keys, hidden[0].device)
         for index, layer in enumerate(self.layers):
-            projected = [layer.project(s, h) for s, h in zip(segments, hidden, strict=True)]
+            modulation = [layer.modulation(segment) for segment in segments]
+            inputs = list(zip(segments, hidden, modulation, strict=True))
+            projected = [layer.project(*one) for one in inputs]
             shown.append([key_value for _, key_value in projected])
+            if only_memory and len(shown) == len(self.layers):
+                break
             known = [m.layers[index] for m in memory]
-            attended = attention([query for query, _ in projected], known + shown[-1])
+            attended = attention(index, [query for query, _ in projected], known + shown[-1])
             hidden = [
-                layer.update(segment, tokens, taken, text[index])
-                for segment, tokens, taken in zip(segments, hidden, attended, strict=True)
+                layer.update(*one, taken, text[index])
+                for one, taken in zip(inputs, attended, strict=True)
             ]
         layers = zip(*shown, strict=True)
         return hidden, [Memory(s.place, kv) for s, kv in zip(segments, layers, strict=True)]

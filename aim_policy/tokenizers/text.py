@@ -19,7 +19,14 @@ class TextEncoder(Protocol):
     tokens: int
 
     def encode(self, text: str) -> Tensor:
-        """Return float[L, text_dim]; rows past the last word or token are zero."""
+        """Return float[L, text_dim]; rows past the last word or token are zero.
+
+        Raises:
+            ConfigError: there is no word in `text`, or more than fit.
+        """
+
+    def empty(self) -> Tensor:
+        """Return what stands for no instruction, float[L, text_dim]."""
 
 
 class HashedTextEncoder:
@@ -36,15 +43,22 @@ class HashedTextEncoder:
         """Return float[L, text_dim], unit variance; rows past the last word are zero.
 
         Raises:
-            ConfigError: there is no word in `text`.
+            ConfigError: there is no word in `text`, or more than `tokens`.
         """
-        words = re.findall(r'\w+', text.lower())[: self.tokens]
+        words = re.findall(r'\w+', text.lower())
         if not words:
             raise ConfigError(f'instruction is "{text}", expected at least one word')
+        if len(words) > self.tokens:
+            expected = f'expected at most {self.tokens}'
+            raise ConfigError(f'instruction "{text[:40]}..." has {len(words)} words, {expected}')
         result = torch.zeros(self.tokens, self.dim)
         for row, (before, word) in enumerate(zip(['', *words], words, strict=False)):
             result[row] = (self._vector(word) + self._vector(f'{before} {word}')) / 2**0.5
         return result
+
+    def empty(self) -> Tensor:
+        """Return zero rows: no word."""
+        return torch.zeros(self.tokens, self.dim)
 
     def _vector(self, gram: str) -> Tensor:
         digest = hashlib.shake_256(gram.encode()).digest(self.dim)

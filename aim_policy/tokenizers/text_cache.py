@@ -45,14 +45,15 @@ class CachedText:
         self._last: tuple[str, Tensor] | None = None
 
     def prepare(self, instructions: Sequence[str]) -> None:
-        """Encode what is not on disk yet, then let the encoder go."""
+        """Encode what is not on disk yet, then let the encoder go; '' stands for `empty`."""
         missing = [text for text in instructions if not self._file(text).is_file()]
         if not missing:
             return
         encoder = self._load()
         self._folder.mkdir(parents=True, exist_ok=True)
         for text in dict.fromkeys(missing):
-            write_weights(self._folder, self._file(text).stem, {'text': encoder.encode(text)})
+            vectors = encoder.encode(text) if text else encoder.empty()
+            write_weights(self._folder, self._file(text).stem, {'text': vectors})
 
     def encode(self, text: str) -> Tensor:
         """Return float[L, text_dim]; the encoder is loaded only for an instruction never seen.
@@ -60,6 +61,15 @@ class CachedText:
         Raises:
             ConfigError: the instruction cannot be encoded, or its file is damaged.
         """
+        if not text:
+            raise ConfigError('instruction is "", expected at least one word')
+        return self._vectors(text)
+
+    def empty(self) -> Tensor:
+        """Return what the encoder has for no instruction, float[L, text_dim]."""
+        return self._vectors('')
+
+    def _vectors(self, text: str) -> Tensor:
         if self._last is None or self._last[0] != text:
             self.prepare([text])
             self._last = text, self._read(self._file(text))

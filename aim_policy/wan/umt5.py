@@ -75,6 +75,13 @@ class Umt5TextEncoder:
         if len(ids) > self.tokens:
             expected = f'expected at most {self.tokens}'
             raise ConfigError(f'instruction "{text[:40]}..." has {len(ids)} tokens, {expected}')
+        return self._vectors(ids)
+
+    def empty(self) -> Tensor:
+        """Return the encoding of an empty prompt, which Wan was trained with for guidance."""
+        return self._vectors(self._tokenizer.encode('').ids)
+
+    def _vectors(self, ids: list[int]) -> Tensor:
         with torch.inference_mode():
             hidden = self._model(torch.tensor([ids], device=self._model.device))[0][0]
         result = torch.zeros(self.tokens, self.dim, dtype=hidden.dtype)

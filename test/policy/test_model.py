@@ -9,7 +9,7 @@ from aim_policy.model.aim import AimModel
 from aim_policy.model.attention import attend, look
 from aim_policy.model.config import load_model_config
 from aim_policy.model.mask import Group, Place, Rule, Scope, dense_mask, visibility
-from aim_policy.model.transformer import AimTransformer, Sample
+from aim_policy.model.transformer import AimTransformer, Memory, Sample
 from aim_policy.tokenizers.linear import LinearTokenizer
 from aim_policy.tokenizers.text import HashedTextEncoder
 
@@ -380,6 +380,20 @@ def test_word_order_matters_case_and_stops_do_not():
     assert not torch.equal(said[2], encoder.encode('on red blue')[2])
 
 
-def test_empty_text_is_refused():
+def test_empty_or_too_long_text_is_refused():
+    """Words past the last row were dropped without a word."""
+    encoder = HashedTextEncoder(32, 3)
     with pytest.raises(ConfigError, match='instruction is " ... ", expected at least one word'):
-        HashedTextEncoder(32, 8).encode(' ... ')
+        encoder.encode(' ... ')
+    assert encoder.encode('Press the bell!')[2].abs().max() > 0
+    with pytest.raises(ConfigError, match='"Press it .*" has 4 words, expected at most 3'):
+        encoder.encode('Press it and wait')
+
+
+def test_a_memory_is_repeated_element_by_element():
+    pair = torch.arange(2.0).reshape(2, 1, 1, 1), torch.arange(2.0, 4.0).reshape(2, 1, 1, 1)
+    one = torch.zeros(1, dtype=torch.int64)
+    memory = Memory(Place(Group.PROPRIO, one, one, torch.zeros(1, 3)), (pair,))
+    ((key, value),) = memory.repeated(2).layers
+    assert key.flatten().tolist() == [0, 0, 1, 1]
+    assert value.flatten().tolist() == [2, 2, 3, 3]

@@ -14,6 +14,7 @@ from aim_policy.model.sampler import Sampler
 from aim_policy.policy import AimPolicy
 from aim_policy.registry import POLICIES, make_policy
 from aim_policy.robot import load_robot
+from aim_policy.tokenizers.text import HashedTextEncoder
 from aim_policy.wan.vae import WanVae
 
 ROBOT = load_robot('aloha_agilex')
@@ -134,6 +135,8 @@ def test_wrong_executed_targets_and_empty_instruction_are_refused(policy):
         policy.observe(observation(), np.zeros((8, 3)))
     with pytest.raises(ValueError, match='instruction is ""'):
         policy.reset('', 0)
+    with pytest.raises(ValueError, match='has 33 words, expected at most 32'):
+        policy.reset('very ' * 32 + 'long', 0)
 
 
 def test_a_refused_observation_leaves_the_episode_as_it_was(policy):
@@ -284,8 +287,37 @@ def test_the_plan_counts_as_executed_when_nobody_reports():
         told.observe(frame(3), motion(0)[:3])
 
 
-def test_four_pictures_become_one_latent_frame_with_their_motion():
-    """With Wan's video code: key frames every quarter of a latent frame's motion."""
+def test_an_instruction_that_cannot_be_read_changes_nothing():
+    told, other = lively(), lively()
+    for policy in (told, other):
+        drive(policy, 2)
+    with pytest.raises(ValueError, match='has 33 words, expected at most 32'):
+        told.observe(frame(5, instruction='very ' * 32 + 'long'), motion(4))
+    for policy in (told, other):
+        policy.observe(frame(5), motion(4))
+    assert np.array_equal(*(p.infer(frame(5)).chunk.positions for p in (told, other)))
+
+
+class AskedToWait(HashedTextEncoder):
+    """Takes no instruction for an order to wait."""
+
+    def empty(self):
+        return self.encode('wait')
+
+
+def test_guidance_leads_away_from_what_the_encoder_has_for_no_instruction():
+    encoder = AskedToWait(CONFIG.text_dim, CONFIG.text_tokens)
+    model = AimModel(CONFIG, text_encoder=encoder)
+    policy = AimPolicy(ROBOT, CONFIG, model, preset='reference')
+    with torch.inference_mode():
+        text = policy.history.context(observation()).unguided.text
+        expected = model.transformer.read_text(encoder.encode('wait')[None])
+    for found, wanted in zip(text, expected, strict=True):
+        assert all(torch.allclose(one, other) for one, other in zip(found, wanted, strict=True))
+
+
+def wan_policy():
+    """With Wan's video code, four pictures in a latent frame."""
     vae = AutoencoderKLWan(
         base_dim=8, decoder_base_dim=8, z_dim=48, dim_mult=[1, 2, 4, 4], num_res_blocks=1,
         attn_scales=[], temperal_downsample=[False, True, True], is_residual=True, in_channels=12,
@@ -298,7 +330,27 @@ def test_four_pictures_become_one_latent_frame_with_their_motion():
         ViewConfig('head_camera', 64, 64, 2, 0),
     )
     config = dataclasses.replace(REMEMBERING, views=views, cell_px=16, latent_channels=48)
-    policy = AimPolicy(ROBOT, config, AimModel(config, WanVae(vae)))
+    return AimPolicy(ROBOT, config, AimModel(config, WanVae(vae)))
+
+
+def test_imagined_pictures_follow_the_current_one():
+    """Wan's code of a frame only means something after the frame before it."""
+    policy = wan_policy()
+    policy.show_future = True
+    policy.reset('press the bell', 0)
+    found = policy.infer(observation()).future_images['head_camera']
+    with torch.inference_mode():
+        context = policy.history.context(observation())
+        rgb = policy.sampler.imagine(context, torch.Generator().manual_seed(0)).rgb
+        after, alone = (policy.model.decode(rgb, b) for b in (context.current, None))
+    expected, wrong = (policy._transforms.future_images(v)['head_camera'] for v in (after, alone))
+    assert np.array_equal(found, expected)
+    assert not np.array_equal(found, wrong)
+
+
+def test_four_pictures_become_one_latent_frame_with_their_motion():
+    """Key frames come every quarter of a latent frame's motion."""
+    policy = wan_policy()
     policy.reset('press the bell', 0)
     quarter, cache = CONFIG.steps_per_frame // 4, policy.history.cache
     for index in range(9):
@@ -351,3 +403,19 @@ def test_wrong_names_are_refused_with_what_would_do():
         make_policy('aim', ROBOT, checkpoint='x')
     with pytest.raises(ConfigError, match='device "tpux" cannot be used'):
         make_policy('aim', ROBOT, device='tpux')
+
+
+def test_a_chunk_continues_what_is_committed(policy):
+    policy.reset('press the bell', 3)
+    committed = ROBOT.home + np.linspace(0.01, 0.03, 3)[:, None]
+    committed[:, [6, 13]] = 1.0
+    rows = policy.infer(observation(), committed).chunk.positions
+    assert np.array_equal(rows[:3], committed)
+    reach = ROBOT.max_velocity * ROBOT.dt_s
+    assert (np.abs(rows[3] - committed[-1]) <= reach).all()
+
+
+def test_a_whole_chunk_cannot_be_committed(policy):
+    policy.reset('press the bell', 3)
+    with pytest.raises(ValueError, match='rows are committed, expected 1 to'):
+        policy.infer(observation(), np.tile(ROBOT.home, (99, 1)))

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from aim_policy.config import ConfigError
+from aim_policy.model.attention import Passes
 from aim_policy.model.config import PRESETS, SamplingConfig, load_model_config
 from aim_policy.model.sampler import Context, Sampler
 from aim_policy.model.transformer import AimTransformer, Sample
@@ -65,6 +66,36 @@ def test_split_sampling_equals_the_dense_forward(transformer, data):
         assert (split - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+def test_passes_are_what_each_is_by_itself(transformer, data):
+    """Keys that stay laid out between steps must never be those of the step before."""
+    known, draw, passes = context(sampler(transformer), data), seeded(), Passes()
+    embed, kept = transformer.embedding, []
+    for sigma in (1.0, 0.6, 0.2):
+        level = torch.full((1, 1), sigma)
+        segments = [
+            make(torch.randn(VIDEO, generator=draw), level, known.current, known.now)
+            for make in (embed.rgb, embed.value)
+        ]
+        found, memory = transformer.run(segments, known.text, known.memory, passes)
+        expected, alone = transformer.run(segments, known.text, known.memory)
+        kept += zip(memory, alone, strict=True)
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    for one, other in kept:  # later passes left the keys of earlier ones alone
+        for pair, wanted in zip(one.layers, other.layers, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(pair, wanted, strict=True))
+
+
+def test_without_the_last_layer_the_memory_is_the_same(transformer, data):
+    known = context(sampler(transformer), data)
+    segment = transformer.embedding.observed(data[0], 2)
+    runs = [
+        transformer.run([segment], known.text, known.memory, only_memory=short)[1][0]
+        for short in (False, True)
+    ]
+    for pair, expected in zip(*(memory.layers for memory in runs), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(pair, expected, strict=True))
+
+
 def keys_of_value(transformer, known, noisy, sigma):
     """Keys of m from a pass of its own."""
     embed, level = transformer.embedding, torch.full((1, 1), sigma)
@@ -110,6 +141,18 @@ def test_frozen_keys_equal_a_pass_of_their_own(transformer, data, end, extra):
     frozen = partial.imagine(known, seeded()).memory
     for pair, other in zip(frozen.layers, expected.layers, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(pair, other, strict=True))
+
+
+@pytest.mark.parametrize('imagine_rgb', [True, False])
+def test_maps_given_back_as_imagined_lead_to_the_same_motion(transformer, data, imagine_rgb):
+    own = sampler(transformer, imagine_rgb=imagine_rgb)
+    known = context(own, data)
+    intent = own.imagine(known, seeded())
+    given = own.freeze(intent.value, known, intent.rgb)
+    motion, same = (own.act(known, one, seeded(9)) for one in (intent, given))
+    torch.testing.assert_close(same, motion, rtol=1e-4, atol=1e-4)
+    other = own.freeze(intent.value.flip(-1), known, intent.rgb)
+    assert (own.act(known, other, seeded(9)) - motion).abs().max() > 1e-2
 
 
 def test_rgb_can_be_left_out(transformer, data):
@@ -190,3 +233,25 @@ def test_a_preset_keeps_what_a_model_was_trained_for():
     assert own.preset('flash').extra_freeze_pass
     with pytest.raises(ConfigError, match='unknown preset "falsh" .did you mean "flash"'):
         own.preset('falsh')
+
+
+def test_committed_actions_come_out_exactly_and_steer_the_others(transformer, data):
+    """Real-time chunking: what is promised stays, and what follows knows of it."""
+    drawing = sampler(transformer)
+    known = context(drawing, data)
+    intent = drawing.imagine(known, seeded())
+    free = drawing.act(known, intent, seeded())
+    committed = torch.full((1, 2, TEST.action_dim), 0.7)
+    bound = drawing.act(known, intent, seeded(), committed)
+    assert torch.equal(bound[:, :2], committed)
+    assert not torch.equal(bound[:, 2:], free[:, 2:])
+
+
+def test_committing_what_would_come_anyway_changes_nothing_much(transformer, data):
+    """One Euler step is a straight line: put onto it, the first rows are where they were."""
+    drawing = sampler(transformer, action_steps=1)
+    known = context(drawing, data)
+    intent = drawing.imagine(known, seeded())
+    free = drawing.act(known, intent, seeded())
+    bound = drawing.act(known, intent, seeded(), free[:, :2])
+    assert torch.equal(bound, free)

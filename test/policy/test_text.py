@@ -1,5 +1,6 @@
 import gc
 import weakref
+from functools import partial
 
 import pytest
 import torch
@@ -48,6 +49,19 @@ def test_vectors_are_those_of_transformers_then_zeros(wan_folder):
     assert vectors.shape == (10, 32)
     assert torch.equal(vectors[:4], expected)
     assert torch.count_nonzero(vectors[4:]) == 0
+
+
+def test_no_instruction_is_an_empty_prompt_also_from_disk(wan_folder, tmp_path):
+    reference = UMT5EncoderModel.from_pretrained(wan_folder / 'text_encoder').eval()
+    with torch.no_grad():
+        end = reference(torch.tensor([[1]]))[0][0]
+    load = partial(Umt5TextEncoder.load, wan_folder, tokens=10)
+    for encoder in (load(), CachedText(load, 'a', 32, 10, tmp_path / 'cache')):
+        assert torch.equal(encoder.empty()[:1], end)
+        assert torch.count_nonzero(encoder.empty()[1:]) == 0
+        with pytest.raises(ConfigError, match='instruction is "", expected at least one word'):
+            encoder.encode('')
+    assert torch.count_nonzero(HashedTextEncoder(16, 8).empty()) == 0
 
 
 @pytest.mark.parametrize('kept', ['shared.weight', 'encoder.embed_tokens.weight'])
