@@ -23,8 +23,8 @@ from aim_policy.config import ConfigError
 from aim_policy.episode import Episode, read_episode
 from aim_policy.events import next_events
 from aim_policy.interface import Image
-from aim_policy.overlay import overlay
-from aim_policy.plot import ARM_COLOURS, BACKGROUND, DIM, TEXT, Colour, CommandPlot, describe
+from aim_policy.overlay import ARM_COLOURS, overlay
+from aim_policy.plot import BACKGROUND, DIM, TEXT, Colour, CommandPlot, describe
 from aim_policy.value_map import Map, peak_px, value_map
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont

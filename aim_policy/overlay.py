@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from aim_policy.interface import Image
 
+ARM_COLOURS = {'left': (255, 176, 92), 'right': (98, 196, 214)}
+"""The same in every picture."""
+
 # sRGB, evenly spaced over [0, 1]: CIE lightness rises evenly from 14 to 92 while the hue turns
 # from blue over magenta and orange to yellow, so that more always looks brighter, in grey too.
 _ANCHORS = (

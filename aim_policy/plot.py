@@ -10,12 +10,12 @@ from PIL import ImageDraw, ImageFont
 
 from aim_policy.episode import Episode, Event
 from aim_policy.interface import Vector
+from aim_policy.overlay import ARM_COLOURS
 from aim_policy.robotwin_layout import ARMS
 
 Colour = tuple[int, int, int]
 BACKGROUND, PANEL, GRID = (18, 20, 24), (28, 31, 37), (62, 67, 77)
 TEXT, DIM = (232, 234, 238), (150, 156, 168)
-ARM_COLOURS = {'left': (255, 176, 92), 'right': (98, 196, 214)}
 JOINT_COLOURS = (
     (244, 114, 108),
     (250, 176, 84),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -85,7 +86,7 @@ class RobotFrames:
     def finger_path(
         self, arm: str, names: Sequence[str], rows: Sequence[Sequence[float]]
     ) -> Vector:
-        """Return where (float64[K, 3], world) a motion brings the fingers of an arm.
+        """Return where (float64[K, 3], world) a motion brings the finger tips of an arm.
 
         Args:
             arm: name of the arm.
@@ -102,7 +103,21 @@ class RobotFrames:
         # Between the fingers, however far they are open.
         points = [dict(zip(names, row, strict=False)) | {finger: 0.0} for row in rows]
         poses = [self._base @ self._kinematics.pose(link, point) for point in points]
-        return np.array([pose[:3, 3] for pose in poses]).reshape(-1, 3)
+        tip = finger_tip(self.description, link)
+        return np.array([(pose @ tip)[:3] for pose in poses]).reshape(-1, 3)
+
+    def camera_pose(self, camera: CameraSpec, joints: Mapping[str, float]) -> Vector | None:
+        """Return a camera's optical frame in the world, float64[4, 4]; None if nobody knows.
+
+        Args:
+            camera: which.
+            joints: name -> position (rad, m), of those that carry it.
+        """
+        if camera.placement:
+            return camera.placement.matrix @ OPTICAL
+        if camera.name in self.missing or self._kinematics is None:
+            return None
+        return self._base @ self._kinematics.pose(camera.name, joints) @ OPTICAL
 
     def _frame(self, joint: Joint, joints: Mapping[str, float]) -> Frame:
         assert self._kinematics is not None
@@ -114,3 +129,22 @@ class RobotFrames:
         if camera.placement is None:
             return Frame(camera.name, camera.frame_id, OPTICAL)
         return Frame(WORLD, camera.frame_id, camera.placement.matrix @ OPTICAL)
+
+
+def finger_tip(urdf: str, link: str) -> Vector:
+    """Return the far end of a closed finger in its link, (x, y, z, 1) in float64[4].
+
+    It is that of the link's collision box, or the link's origin where there is no box.
+    """
+    tip = np.array([0, 0, 0, 1.0])
+    body = ElementTree.fromstring(urdf).find(f"link[@name='{link}']/collision")
+    box = None if body is None else body.find('geometry/box')
+    if body is not None and box is not None:
+        origin = body.find('origin')
+        middle = np.array(
+            ('0 0 0' if origin is None else origin.get('xyz', '0 0 0')).split(), float
+        )
+        size = np.array(box.get('size', '').split(), float)
+        axis = int(np.abs(middle).argmax())
+        tip[axis] = middle[axis] + np.copysign(size[axis] / 2, middle[axis])
+    return tip

@@ -1,4 +1,7 @@
-"""One video per episode: the head camera beside the value-map overlay on it."""
+"""One video per episode: the head camera beside the value-map overlay on it.
+
+Both are as large as the overlay, so that what is written in it can be read.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from sensor_msgs.msg import Image
 
 from aim_policy.config import ConfigError
 from aim_policy.interface import Image as Pixels
+from aim_policy.map_view import SCALE
 from aim_policy.robot import RobotSpec
 from aim_ros import convert
 
@@ -61,8 +65,10 @@ class EpisodeVideo:
         with self._lock:
             self._overlay = None
             self._container = av.open(str(path), 'w', format='mp4')
-            self._stream = self._container.add_stream('libx264', rate=self._rate)
-            self._stream.height, self._stream.width = self._shape[0], 2 * self._shape[1]
+            fast = {'preset': 'veryfast'}
+            self._stream = self._container.add_stream('libx264', rate=self._rate, options=fast)
+            height, width = self._shape[:2]
+            self._stream.height, self._stream.width = SCALE * height, 2 * SCALE * width
             self._stream.pix_fmt = 'yuv420p'
             self._frames = 0
 
@@ -78,7 +84,7 @@ class EpisodeVideo:
 
     def _on_overlay(self, message: Image) -> None:
         with self._lock:
-            self._overlay = self._pixels(message)
+            self._overlay = self._pixels(message, SCALE)
 
     def _on_image(self, message: Image) -> None:
         stamp_ns = convert.to_ns(message.header.stamp)
@@ -89,18 +95,20 @@ class EpisodeVideo:
             if image is not None:
                 self._write(image)
 
-    def _pixels(self, message: Image) -> Pixels | None:
+    def _pixels(self, message: Image, scale: int = 1) -> Pixels | None:
         try:
             pixels = convert.from_image(message)
         except ConfigError as error:
             self._node.get_logger().warning(f'video: {error}', throttle_duration_sec=5.0)
             return None
-        return pixels if pixels.shape == self._shape else None
+        height, width, channels = self._shape
+        return pixels if pixels.shape == (scale * height, scale * width, channels) else None
 
     def _write(self, image: Pixels) -> None:
-        overlay = image if self._overlay is None else self._overlay
+        large = image.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+        overlay = large if self._overlay is None else self._overlay
         frame = av.VideoFrame.from_ndarray(
-            np.concatenate([image, overlay], axis=1), format='rgb24'
+            np.concatenate([large, overlay], axis=1), format='rgb24'
         )
         self._container.mux(self._stream.encode(frame))
         self._frames += 1

@@ -34,6 +34,7 @@ LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 HARDWARE = ('sim', 'mock', 'real')
 BACKENDS = {'sim': 'builtin', 'mock': 'fake'}
 YES_NO = ('true', 'false')
+FROZEN_S = 2.0
 
 ARGUMENTS = (  # name, default, choices, description
     (
@@ -91,7 +92,10 @@ def start(context: LaunchContext) -> list:
         checkpoint=value['checkpoint'],
         execution='realtime',
         enable_control=not real,
-        **{'safety.velocities': 'finite_difference'},
+        **{
+            'safety.velocities': 'finite_difference',
+            'sync.max_frozen_s': FROZEN_S if real else 0.0,  # simulated pictures have no noise
+        },
     )
     side = real_side(value, robot) if real else [simulated_side(value)]
     nodes = [policy, node(value, 'robot_state_node', 'robot_state')]

@@ -9,6 +9,7 @@ from launch.actions import (
     LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
+    SetEnvironmentVariable,
 )
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
@@ -76,7 +77,13 @@ def generate_launch_description() -> LaunchDescription:
         for name, default, choices, text in ARGUMENTS
     ]
     return LaunchDescription(
-        [OpaqueFunction(function=check_arguments), *declared, OpaqueFunction(function=make_nodes)]
+        [
+            OpaqueFunction(function=check_arguments),
+            *declared,
+            # Threads of the network that wait for each other leave the cores to the simulator.
+            SetEnvironmentVariable('OMP_WAIT_POLICY', 'passive'),
+            OpaqueFunction(function=make_nodes),
+        ]
     )
 
 
@@ -103,7 +110,10 @@ def make_nodes(context: LaunchContext) -> list:
         raise ConfigError(f'params_file is "{value["params_file"]}", no such file')
     backend, execution = value['backend'], value['execution']
     expert = value['policy'] == 'expert'
-    bridge = node(value, 'bridge_node', 'sim_bridge', backend=backend, execution=execution)
+    depth = value['rviz'] == 'true' and backend == 'builtin'
+    bridge = node(
+        value, 'bridge_node', 'sim_bridge', backend=backend, execution=execution, depth=depth
+    )
     if expert:
         driver = node(value, 'expert_node', 'expert', backend=backend)
     else:
@@ -183,6 +193,7 @@ def rviz(value: dict) -> list:
         ]
     return [
         node(value, 'robot_state_node', 'robot_state'),
+        node(value, 'cloud_node', 'cloud'),
         Node(
             package='rviz2',
             executable='rviz2',

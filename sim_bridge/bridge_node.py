@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from dataclasses import dataclass
 from functools import partial
 
 import rclpy
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
 
-from aim_policy.config import ConfigError
 from aim_policy.robot import load_robot
 from aim_ros import convert
 from aim_ros.msg import EpisodeStatus
 from aim_ros.ros_util import LATCHED, RELIABLE, option, parameters, run_node
 from aim_ros.srv import ResetEpisode
 from sim_bridge.backend import Episode, make_backend
+from sim_bridge.control_services import ControlServices
 from sim_bridge.controller_config import load_controllers
 from sim_bridge.controller_topics import ControllerTopics
+from sim_bridge.depth_topic import DepthTopic
 from sim_bridge.runner import Pacing, Runner
 from sim_bridge.sim_loop import SimLoop, Snapshot
 
@@ -36,6 +35,7 @@ class BridgeParameters:
     controllers: str = option('', 'YAML of ros2_control to follow; empty: the defaults')
     task: str = option('', 'episode to begin with; empty: wait for ~/reset_episode')
     judge: bool = option(True, 'end episodes; off, they go on for ever')
+    depth: bool = option(False, 'publish the depth picture of the head camera')
 
 
 class BridgeNode(Node):
@@ -55,12 +55,7 @@ class BridgeNode(Node):
         self._runner = Runner(self._loop, self._pacing, self._publish, self._warn)
         self._make_publishers()
         self._controllers = ControllerTopics(self, self._robot, self._runner)
-        self.create_service(
-            ResetEpisode,
-            '~/reset_episode',
-            self._on_reset,
-            callback_group=ReentrantCallbackGroup(),
-        )
+        ControlServices(self, self._runner, self._reset)
 
     def _make_publishers(self) -> None:
         self._time = self.create_publisher(Clock, '/clock', RELIABLE)
@@ -69,6 +64,8 @@ class BridgeNode(Node):
             make = partial(self.create_publisher, qos_profile=RELIABLE)
             self._images[camera.name] = make(Image, f'{camera.name}/image_raw')
             self._infos[camera.name] = make(CameraInfo, f'{camera.name}/camera_info')
+        backend, wanted = self._loop.backend, self._config.depth
+        self._depth = DepthTopic(self, self._robot, backend) if wanted else None
         self._joints = self.create_publisher(JointState, self._robot.joint_states_topic, RELIABLE)
         topic = self._robot.joint_targets_topic
         self._targets = self.create_publisher(JointState, topic, RELIABLE) if topic else None
@@ -93,24 +90,6 @@ class BridgeNode(Node):
         finally:
             self._loop.backend.close()
 
-    # Callbacks run in the executor's threads; only the simulation thread touches the world.
-
-    def _on_reset(
-        self, request: ResetEpisode.Request, response: ResetEpisode.Response
-    ) -> ResetEpisode.Response:
-        try:
-            episode, stamp_ns = self._runner.submit(partial(self._reset, request)).result()
-        except ConfigError as error:
-            response.message = str(error)
-            return response
-        except Exception as error:  # whatever breaks in a simulator: the caller must get an answer
-            self.get_logger().error(traceback.format_exc())
-            response.message = f'{type(error).__name__}: {error}'
-            return response
-        response.success, response.stamp = True, convert.to_time(stamp_ns)
-        response.instruction, response.step_limit = episode.instruction, episode.step_limit
-        return response
-
     def _reset(self, request: ResetEpisode.Request, loop: SimLoop) -> tuple[Episode, int]:
         episode = loop.reset(
             request.task, request.seed, request.setting, request.wording or 'auto'
@@ -127,6 +106,8 @@ class BridgeNode(Node):
             picture = snapshot.images[camera.name]
             self._images[camera.name].publish(convert.to_image(picture, stamp_ns, camera.frame_id))
             self._infos[camera.name].publish(convert.to_camera_info(camera, stamp_ns))
+        if self._depth:
+            self._depth.publish(stamp_ns)
         state = snapshot.state
         self._joints.publish(
             convert.to_joint_state(state.joint_names, state.position, stamp_ns, state.velocity)

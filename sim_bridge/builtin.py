@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from functools import cache, partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aim_policy.interface import Image, Vector
 from aim_policy.robot import RobotSpec, load_robot
@@ -98,6 +99,10 @@ class BuiltinBackend:
     def render(self) -> dict[str, Image]:
         """See `SimBackend`."""
         return self.world.render()
+
+    def depth(self, camera: str) -> NDArray[np.float32]:
+        """Return what belongs to the picture rendered last, see `World.depth`."""
+        return self.world.depth(camera)
 
     def state(self) -> SimState:
         """See `SimBackend`."""

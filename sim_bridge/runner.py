@@ -15,9 +15,11 @@ from typing import TypeVar
 
 from aim_policy.config import ConfigError, unknown_name
 from aim_policy.interface import EXECUTIONS
+from sim_bridge.brake import Brake, WrongState
 from sim_bridge.sim_loop import EpisodeState, SimLoop, Snapshot
 
 T = TypeVar('T')
+ENDED = 'the simulation has ended'
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,11 @@ class Pacing:
 
 
 class Runner:
-    """The simulation thread's loop."""
+    """The simulation thread's loop.
+
+    Attributes:
+        brake: stops time; for actions handed to `submit`.
+    """
 
     def __init__(
         self,
@@ -56,6 +62,7 @@ class Runner:
         warn: Callable[[str], None],
     ) -> None:
         """Call `publish` with every snapshot and `warn` with what a person should know."""
+        self.brake = Brake()
         self._loop = loop
         self._pacing = pacing
         self._publish = publish
@@ -79,7 +86,22 @@ class Runner:
             self._run(go_on)
         finally:
             self._ended = True
+            self.brake.release(ENDED)
             self._drop_actions()
+
+    def step(self, count: int) -> None:
+        """Let policy steps pass while the brake is on; returns when they have.
+
+        Raises:
+            WrongState: the brake is off, or there is no episode.
+        """
+
+        def begin(loop: SimLoop) -> Future[None]:
+            if loop.episode is None:
+                raise WrongState('no episode was started')
+            return self.brake.step(count)
+
+        self.submit(begin).result().result()
 
     def _run(self, go_on: Callable[[], bool]) -> None:
         in_motion = False
@@ -90,6 +112,7 @@ class Runner:
             if self._time_passes(in_motion):
                 self._loop.advance()
                 self.publish_now()
+                self.brake.passed()
                 in_motion = self._loop.moving and self._loop.state == EpisodeState.RUNNING
             elif self._last and time.monotonic() - self._published_s > self._pacing.repeat_s:
                 self._send(self._last)
@@ -105,7 +128,9 @@ class Runner:
 
     def _patience_s(self, in_motion: bool) -> float:
         """Return how long to wait for actions before looking at the world again."""
-        if self._loop.episode is None:
+        if self.brake.steps:
+            return 0.0
+        if self._loop.episode is None or self.brake.on:
             return min(0.05, self._pacing.repeat_s)
         if self._pacing.execution == 'realtime':
             return max(0.0, min(self._due_s - time.monotonic(), self._pacing.repeat_s))
@@ -128,7 +153,7 @@ class Runner:
         with contextlib.suppress(queue.Empty):
             while True:
                 _, future = self._next()
-                future.set_exception(RuntimeError('the simulation has ended'))
+                future.set_exception(RuntimeError(ENDED))
 
     def _do(self, action: Callable, future: Future) -> None:
         waiting = self._loop.waiting
@@ -143,6 +168,8 @@ class Runner:
         now_s = time.monotonic()
         if self._loop.episode is None:
             return False
+        if self.brake.on:
+            return self.brake.steps > 0
         if self._pacing.execution == 'realtime':
             return self._tick(now_s)
         if self._loop.state != EpisodeState.RUNNING:

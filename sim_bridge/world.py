@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import sapien
+from numpy.typing import NDArray
 
 from aim_policy.interface import Image, Vector
 from aim_policy.robot import RobotSpec
@@ -87,6 +88,11 @@ class World:
         if self._flicker is not None:
             surroundings.flicker(self.scene, self._lights, self._flicker)
         return surroundings.take_pictures(self.scene, self.cameras)
+
+    def depth(self, camera: str) -> NDArray[np.float32]:
+        """Return float32[H, W] of the picture taken last: metres ahead, NaN where nothing is."""
+        position = self.cameras[camera].get_picture('Position')
+        return np.where(position[..., 3] < 1, -position[..., 2], np.float32(np.nan))
 
     def gripper_command(self, arm: str) -> float:
         """Return what an arm's gripper was last told, 0 closed to 1 open."""

@@ -22,7 +22,13 @@ def topics(displays, *kinds):
 def test_it_shows_every_camera_with_and_without_its_value_map(displays, robot):
     expected = {f'value_map/{camera.name}/overlay' for camera in robot.cameras}
     expected |= {f'{camera.name}/image_raw' for camera in robot.cameras}
-    assert topics(displays, *PICTURES) == expected
+    imagined = {f'future/{robot.cameras[0].name}'}
+    assert topics(displays, *PICTURES) == expected | imagined
+
+
+def test_it_can_show_the_value_map_in_space(displays, robot):
+    name = robot.cameras[0].name
+    assert topics(displays, 'PointCloud2') == {f'value_map/{name}/points'}
 
 
 def test_it_shows_the_robot_and_where_its_arms_go(displays, robot):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from aim_policy.config import ConfigError
+from sim_bridge.brake import Brake, WrongState
 from sim_bridge.controller import TrajectoryCommand
 from sim_bridge.fake import FakeBackend
 from sim_bridge.runner import Pacing, Runner
@@ -120,3 +121,48 @@ def test_who_asks_after_the_end_gets_an_answer(robot):
 def test_unknown_execution_is_refused():
     with pytest.raises(ConfigError, match='did you mean "lockstep"'):
         Pacing(execution='lock_step')
+
+
+def test_paused_time_passes_in_steps_only(robot):
+    with Running(robot) as running:
+        runner = running.runner
+        runner.submit(lambda _: runner.brake.pull()).result(5)
+        running.stay('left', 'right', steps=5)
+        time.sleep(0.1)
+        assert running.steps() == 0
+        runner.step(2)
+        assert running.steps() == 2
+        runner.submit(lambda _: runner.brake.release()).result(5)
+        assert running.wait_for_steps(5) == 5
+
+
+@pytest.mark.parametrize('execution', ['lockstep', 'realtime'])
+def test_a_paused_world_can_be_stepped_without_motion(robot, execution):
+    with Running(robot, execution=execution) as running:
+        runner = running.runner
+        runner.submit(lambda _: runner.brake.pull()).result(5)
+        before = running.steps()
+        runner.step(3)
+        assert running.steps() == before + 3
+        assert running.snapshots[-1].stamp_ns % robot.dt_ns == 1_000_000_000 % robot.dt_ns
+
+
+def test_steps_need_a_pause_and_an_episode(robot):
+    with Running(robot) as running:
+        with pytest.raises(WrongState, match='not paused'):
+            running.runner.step(1)
+        running.runner.submit(lambda loop: setattr(loop, 'episode', None)).result(5)
+        with pytest.raises(WrongState, match='no episode'):
+            running.runner.step(1)
+
+
+def test_who_waits_for_steps_hears_that_they_will_not_come():
+    brake = Brake()
+    brake.pull()
+    steps = brake.step(0)
+    assert brake.steps == 1
+    with pytest.raises(WrongState, match='still to be made'):
+        brake.step(1)
+    brake.release()
+    with pytest.raises(WrongState, match='goes on'):
+        steps.result(0)
