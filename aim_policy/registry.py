@@ -11,6 +11,7 @@ from aim_policy.robot import RobotSpec
 FACTORIES = {
     'aim': 'aim_policy.policy:make_aim',
     'hold': 'aim_policy.baseline:make_hold',
+    'slow': 'aim_policy.slow:make_slow',
 }
 
 POLICIES = tuple(FACTORIES)

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
+from geometry_msgs.msg import Point, PointStamped
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2, PointField
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from aim_policy.interface import ActionChunk as Chunk
@@ -20,6 +21,7 @@ from aim_policy.interface import Image as Pixels
 from aim_policy.interface import Vector
 from aim_policy.robot import CameraSpec
 from aim_ros.msg import ActionChunk
+from aim_ros.pixels import from_float_image as from_float_image
 from aim_ros.pixels import from_image as from_image
 from aim_ros.trajectory import ArmTrajectory
 
@@ -61,14 +63,40 @@ def _image(pixels: NDArray, encoding: str, stamp_ns: int, frame_id: str) -> Imag
     return message
 
 
-def to_camera_info(camera: CameraSpec, stamp_ns: int) -> CameraInfo:
-    """Pinhole camera without distortion -> CameraInfo."""
-    message = CameraInfo(height=camera.height, width=camera.width, distortion_model='plumb_bob')
+def to_camera_info(camera: CameraSpec, stamp_ns: int, scale: int = 1) -> CameraInfo:
+    """Pinhole camera without distortion -> CameraInfo of a picture `scale` times as large."""
+    height, width = scale * camera.height, scale * camera.width
+    message = CameraInfo(height=height, width=width, distortion_model='plumb_bob')
     message.header.stamp, message.header.frame_id = to_time(stamp_ns), camera.frame_id
     message.d = [0.0] * 5
-    message.k = camera.intrinsic.ravel().tolist()
+    intrinsic = np.diag([scale, scale, 1.0]) @ camera.intrinsic
+    message.k = intrinsic.ravel().tolist()
     message.r = np.eye(3).ravel().tolist()
-    message.p = np.column_stack([camera.intrinsic, np.zeros(3)]).ravel().tolist()
+    message.p = np.column_stack([intrinsic, np.zeros(3)]).ravel().tolist()
+    return message
+
+
+def to_cloud(points: NDArray, stamp_ns: int, frame_id: str) -> PointCloud2:
+    """Structured array [P] of 32-bit fields -> PointCloud2, unordered."""
+    dtype = points.dtype
+    message = PointCloud2(height=1, width=len(points), point_step=dtype.itemsize, is_dense=True)
+    message.header.stamp, message.header.frame_id = to_time(stamp_ns), frame_id
+    message.row_step = points.nbytes
+    for name, (kind, offset, *_) in dtype.fields.items():
+        # RViz reads colours as floats of the same bits.
+        field_type = PointField.FLOAT32 if kind.kind == 'f' or name == 'rgb' else PointField.UINT32
+        message.fields.append(PointField(name=name, offset=offset, datatype=field_type, count=1))
+    data = array.array('B')
+    data.frombytes(points.tobytes())
+    message.data = data
+    return message
+
+
+def to_point(xyz: Sequence[float], stamp_ns: int, frame_id: str) -> PointStamped:
+    """Three numbers -> PointStamped."""
+    x, y, z = map(float, xyz)
+    message = PointStamped(point=Point(x=x, y=y, z=z))
+    message.header.stamp, message.header.frame_id = to_time(stamp_ns), frame_id
     return message
 
 

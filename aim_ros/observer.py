@@ -7,48 +7,27 @@ reference, whoever adds one must not write into it afterwards.
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
 from aim_policy.config import ConfigError, unknown_name
 from aim_policy.interface import Image, Observation, Vector
 from aim_policy.robot import RobotSpec
+from aim_ros.joint_vectors import WrongJoints, action_vector
+from aim_ros.matching import newest_set
+from aim_ros.observer_config import ObserverConfig
+from aim_ros.streams import Stream, StreamReport
 
-T = TypeVar('T')
+__all__ = ['JOINT_STATES', 'JOINT_TARGETS', 'NotReady', 'Observer', 'ObserverConfig']
 
 JOINT_STATES = 'joint_states'
 JOINT_TARGETS = 'joint_targets'
 
-# A stamp that is this much older than its stream's newest is no late message: time was set back.
-_TIME_JUMP_NS = 1_000_000_000
 # Joints are reported up to this many times as often as images.
 _JOINTS_PER_IMAGE = 50
-
-
-@dataclass(frozen=True)
-class ObserverConfig:
-    """What counts as consistent.
-
-    Attributes:
-        slop_s: images and joints of one observation lie no further apart.
-        max_age_s: of anything used, against the present; 0 switches the check off.
-        queue_size: images kept per camera.
-    """
-
-    slop_s: float = 0.03
-    max_age_s: float = 0.5
-    queue_size: int = 10
-
-    def __post_init__(self) -> None:
-        for field in ('slop_s', 'max_age_s'):
-            if not getattr(self, field) >= 0:
-                raise ConfigError(f'{field} is {getattr(self, field)}, expected 0 or more')
-        if self.queue_size < 1:
-            raise ConfigError(f'queue_size is {self.queue_size}, expected 1 or more')
 
 
 @dataclass(frozen=True)
@@ -58,42 +37,14 @@ class NotReady:
     reason: str
 
 
-class _Stream(Generic[T]):
-    """The newest items of one stream in the order of their stamps."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.stamps: list[int] = []
-        self.items: list[T] = []
-        self.counters = {'received': 0, 'duplicates': 0, 'dropped': 0}
-
-    def clear(self) -> None:
-        self.stamps.clear()
-        self.items.clear()
-
-    def insert(self, stamp_ns: int, item: T) -> None:
-        index = bisect_left(self.stamps, stamp_ns)
-        if stamp_ns in self.stamps[index : index + 1]:
-            self.counters['duplicates'] += 1
-        elif index == 0 and len(self.stamps) == self.size:
-            self.counters['dropped'] += 1
-        else:
-            self.stamps.insert(index, stamp_ns)
-            self.items.insert(index, item)
-            del self.stamps[: -self.size], self.items[: -self.size]
-
-    def newest_until(self, stamp_ns: int) -> tuple[int, T] | None:
-        """Return the newest item that is not later, after its stamp."""
-        index = bisect_right(self.stamps, stamp_ns)
-        return (self.stamps[index - 1], self.items[index - 1]) if index else None
-
-
 class Observer:
     """Collects what arrives and gives the newest consistent set of it.
 
     Attributes:
         counters: stream -> how many were received, duplicates (same stamp) and dropped (too late).
         time_jumps: how often time was set back.
+        skew_s: between the oldest and the newest part of the latest observation.
+        wrong_joints: why all joints that came are not those of this robot, '' if some were.
     """
 
     def __init__(self, robot: RobotSpec, config: ObserverConfig) -> None:
@@ -101,23 +52,28 @@ class Observer:
             raise ConfigError(f'robot {robot.name} has no cameras, expected at least one')
         self.robot = robot
         self.config = config
-        self.time_jumps = 0
+        self.time_jumps, self.skew_s = 0, 0.0
         self._slop_ns = round(config.slop_s * 1e9)
         self._cameras = {camera.name: camera for camera in robot.cameras}
-        self._images = {name: _Stream[Image](config.queue_size) for name in self._cameras}
+        self._images = {name: Stream[Image](config.queue_size) for name in self._cameras}
         size = config.queue_size * _JOINTS_PER_IMAGE
-        self._joints = {JOINT_STATES: _Stream[Vector](size)}
+        self._joints = {JOINT_STATES: Stream[Vector](size)}
         if robot.joint_targets_topic:
-            self._joints[JOINT_TARGETS] = _Stream[Vector](size)
-        self._streams: dict[str, _Stream[Any]] = {**self._images, **self._joints}
+            self._joints[JOINT_TARGETS] = Stream[Vector](size)
+        self._streams: dict[str, Stream[Any]] = {**self._images, **self._joints}
         self.counters = {name: stream.counters for name, stream in self._streams.items()}
         self._target: Vector | None = None
         self._instruction = ''
+        self.wrong_joints = ''
         self._not_before_ns = 0
         self._lock = threading.Lock()  # sensors arrive in other threads than the policy's
 
     def add_image(self, camera: str, stamp_ns: int, image: Image) -> None:
-        """Take uint8[H, W, 3], RGB."""
+        """Take uint8[H, W, 3], RGB.
+
+        Raises:
+            ValueError: it cannot be used.
+        """
         if camera not in self._cameras:
             raise unknown_name('camera', camera, self._cameras)
         shape = (self._cameras[camera].height, self._cameras[camera].width, 3)
@@ -128,13 +84,23 @@ class Observer:
 
     def add_joints(self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]) -> None:
         """Take measured positions in joint units, in any order; unknown joints are ignored."""
-        self._add(JOINT_STATES, stamp_ns, self._action(JOINT_STATES, names, positions))
+        self._add_vector(JOINT_STATES, stamp_ns, names, positions)
 
     def add_targets(self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]) -> None:
         """Take what the controllers were told to reach, like `add_joints`."""
         if JOINT_TARGETS not in self._joints:
             raise ValueError(f'robot {self.robot.name} has no joint_targets_topic, use set_target')
-        self._add(JOINT_TARGETS, stamp_ns, self._action(JOINT_TARGETS, names, positions))
+        self._add_vector(JOINT_TARGETS, stamp_ns, names, positions)
+
+    def when(self, header_ns: int, received_ns: int) -> int:
+        """Return which of two times counts as the stamp of a message."""
+        return received_ns if self.config.time_source == 'receive' else header_ns
+
+    def refuse(self, stream: str, reason: str) -> None:
+        """Count a message that could not even be read."""
+        with self._lock:
+            self._streams[stream].refused += 1
+            self._streams[stream].fault = reason
 
     def set_target(self, action: Vector) -> None:
         """Take the last commanded vector, float64[A]; used for robots without a targets topic."""
@@ -161,6 +127,11 @@ class Observer:
         self._target = None
         self._not_before_ns = not_before_ns
 
+    def report(self, now_ns: int | None) -> dict[str, StreamReport]:
+        """Say how every stream is doing."""
+        with self._lock:
+            return {name: stream.report(now_ns) for name, stream in self._streams.items()}
+
     def latest(self, now_ns: int | None) -> Observation | NotReady:
         """Return the newest consistent set, or what is missing for one.
 
@@ -174,59 +145,72 @@ class Observer:
         reason = self._missing(now_ns)
         if reason:
             return NotReady(reason)
-        oldest_ns = self._oldest_of_newest_set()
-        if oldest_ns is None:
-            return NotReady(self._apart())
+        found = newest_set(self._images, self._joints, self._slop_ns)
+        if isinstance(found, str):
+            return NotReady(found)
+        oldest_ns = min(found[name][0] for name in self._images)
         if self._too_old(now_ns, oldest_ns):
-            return NotReady(f'matching images are {self._age(now_ns, oldest_ns)}')
-        used = {}
-        for name, stream in self._streams.items():
-            found = stream.newest_until(oldest_ns + self._slop_ns)
-            if found is None:
-                return NotReady(f'{name} are all newer than the images')
-            if found[0] < oldest_ns - self._slop_ns:
-                gap_s = (oldest_ns - found[0]) / 1e9
-                return NotReady(
-                    f'{name} are {gap_s:.3f} s behind the images, allowed {self.config.slop_s}'
-                )
-            used[name] = found
-        return self._observation(used, oldest_ns)
+            last = min(self._images, key=lambda name: self._images[name].stamps[-1])
+            age = self._age(now_ns, oldest_ns)
+            return NotReady(f'matching images are {age}: waiting for {last}')
+        return self._observation(found, oldest_ns)
+
+    def _add_vector(
+        self, name: str, stamp_ns: int, names: Sequence[str], positions: Sequence[float]
+    ) -> None:
+        try:
+            vector = action_vector(self.robot, name, names, positions)
+        except WrongJoints as error:
+            if not self.counters[name]['received']:
+                self.wrong_joints = str(error)
+            raise
+        self.wrong_joints = ''
+        self._add(name, stamp_ns, vector)
 
     def _add(self, name: str, stamp_ns: int, item: Image | Vector) -> None:
+        if stamp_ns == 0:
+            raise ValueError(
+                f'{name}: stamp is 0, expected the time of capture; for sensors without one set '
+                'sync.time_source to receive'
+            )
         with self._lock:
-            self._insert(self._streams[name], stamp_ns, item)
+            self._insert(name, stamp_ns, item)
 
-    def _insert(self, stream: _Stream[Any], stamp_ns: int, item: Image | Vector) -> None:
+    def _insert(self, name: str, stamp_ns: int, item: Any) -> None:
+        stream = self._streams[name]
         stream.counters['received'] += 1
+        stream.fault = ''
+        if stream.goes_back(stamp_ns):
+            self._time_jumped()
+        newer = stream.note(stamp_ns)
         if stamp_ns < self._not_before_ns:
             stream.counters['dropped'] += 1
             return
-        if stream.stamps and stamp_ns < stream.stamps[-1] - _TIME_JUMP_NS:
-            self.time_jumps += 1
-            self._clear(self._not_before_ns)
+        if newer and name in self._images:
+            stream.compare(stamp_ns, item)
         stream.insert(stamp_ns, item)
 
-    def _action(self, stream: str, names: Sequence[str], positions: Sequence[float]) -> Vector:
-        if len(names) != len(positions):
-            raise ValueError(f'{stream}: {len(names)} names, but {len(positions)} positions')
-        expected = self.robot.joint_names
-        wrong = [joint for joint in expected if list(names).count(joint) != 1]
-        if wrong:
-            found = f'found {", ".join(names)}, expected {", ".join(expected)}'
-            raise ValueError(f'{stream}: {", ".join(wrong)} missing or named twice; {found}')
-        values = dict(zip(names, positions, strict=True))
-        for joint in expected:
-            if not np.isfinite(values[joint]):
-                raise ValueError(f'{stream}: {joint} is {values[joint]}, expected a finite number')
-        return self.robot.to_action(np.array([values[joint] for joint in expected], float))
+    def time_jumped(self) -> None:
+        """Forget everything that was seen: the clock was set back."""
+        with self._lock:
+            self._time_jumped()
+
+    def _time_jumped(self) -> None:
+        self.time_jumps += 1
+        self._clear(0)
+        for stream in self._streams.values():
+            stream.forget_time()
 
     def _missing(self, now_ns: int | None) -> str:
         for name, stream in self._streams.items():
             if not stream.stamps:
-                return f'no {"image from " if name in self._images else ""}{name} yet'
+                fault = f'; refused: {stream.fault}' if stream.fault else ''
+                return f'no {"image from " if name in self._images else ""}{name} yet{fault}'
             if self._too_old(now_ns, stream.stamps[-1]):
                 verb = 'is' if name in self._images else 'are'
                 return f'{name} {verb} {self._age(now_ns, stream.stamps[-1])}'
+            if 0 < self.config.max_frozen_s < stream.frozen_s:
+                return f'{name} has shown the same picture for {stream.frozen_s:.1f} s'
         return '' if self._instruction else 'no instruction yet'
 
     def _too_old(self, now_ns: int | None, stamp_ns: int) -> bool:
@@ -243,30 +227,18 @@ class Observer:
         side = 'old' if age_s > 0 else 'in the future'
         return f'{abs(age_s):.1f} s {side}, allowed {self.config.max_age_s}'
 
-    def _oldest_of_newest_set(self) -> int | None:
-        """Return the latest stamp from which on every camera has an image within the slop."""
-        streams = self._images.values()
-        for start_ns in sorted((s for stream in streams for s in stream.stamps), reverse=True):
-            found = [stream.newest_until(start_ns + self._slop_ns) for stream in streams]
-            if all(item is not None and item[0] >= start_ns for item in found):
-                return start_ns
-        return None
-
-    def _apart(self) -> str:
-        newest = {name: stream.stamps[-1] for name, stream in self._images.items()}
-        first, last = min(newest, key=newest.__getitem__), max(newest, key=newest.__getitem__)
-        gap_s = (newest[last] - newest[first]) / 1e9
-        return f'{first} is {gap_s:.3f} s behind {last}, allowed {self.config.slop_s}'
-
     def _observation(self, used: dict[str, tuple[int, Any]], oldest_ns: int) -> Observation:
         if JOINT_TARGETS in used:
             target = used[JOINT_TARGETS][1]
         else:  # before the first command the robot is where it was left
             target = used[JOINT_STATES][1] if self._target is None else self._target
+        stamps = [stamp_ns for stamp_ns, _ in used.values()]
+        self.skew_s = (max(stamps) - min(stamps)) / 1e9
+        measured = used[JOINT_STATES][1] if self.config.state_source == 'measured' else target
         return Observation(
             images={name: used[name][1] for name in self._images},
             stamps_ns={name: stamp_ns for name, (stamp_ns, _) in used.items()},
-            joint_position=np.array(used[JOINT_STATES][1]),
+            joint_position=np.array(measured),
             joint_target=np.array(target),
             instruction=self._instruction,
             stamp_ns=oldest_ns,

@@ -4,241 +4,182 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+import traceback
 
 import rclpy
-from rclpy.node import Node
-from sensor_msgs.msg import Image, JointState
-from trajectory_msgs.msg import JointTrajectory
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from aim_policy.config import ConfigError, unknown_name
-from aim_policy.interface import EXECUTIONS
-from aim_policy.overlay import overlay
+from aim_policy.config import ConfigError
+from aim_policy.interface import Policy
 from aim_policy.registry import make_policy
 from aim_policy.robot import load_robot
-from aim_ros import convert
 from aim_ros.action import RunPolicy
-from aim_ros.msg import ActionChunk, PolicyStatus
+from aim_ros.arm_trajectory import ArmTrajectory
+from aim_ros.command_topics import CommandTopics
+from aim_ros.gate_config import ChunkConfig
+from aim_ros.health_topics import HealthTopics
+from aim_ros.msg import PolicyStatus
 from aim_ros.observer import Observer, ObserverConfig
+from aim_ros.operator_services import OperatorServices
+from aim_ros.permission import Permission
 from aim_ros.policy_loop import PolicyLoop, Sent
-from aim_ros.ros_util import LATCHED, RELIABLE, SENSOR_IN, option, parameters, run_node
-from aim_ros.run_server import Run, RunServer
-from aim_ros.srv import SetInstruction
-from aim_ros.trajectory import ArmTrajectory, ChunkRejected, GateConfig, TrajectoryGate
+from aim_ros.policy_parameters import PolicyParameters
+from aim_ros.ros_util import parameters, run_node
+from aim_ros.run_server import RunServer
+from aim_ros.run_worker import RunWorker
+from aim_ros.sensor_topics import SensorTopics
+from aim_ros.trajectory import GateConfig, TrajectoryGate
+from aim_ros.value_map_topics import ValueMapTopics
 
-IDLE_WAIT_S, DATA_WAIT_S = 0.2, 0.005
-
-
-@dataclass(frozen=True)
-class PolicyParameters:
-    """Parameters of the node, beside those of the observer (sync.) and of the gate (safety.)."""
-
-    policy: str = option('aim', 'policy: aim or hold')
-    checkpoint: str = option(
-        '', 'folder; empty: models/aim_tiny if it is there, else random weights'
-    )
-    device: str = option('cpu', 'torch device')
-    robot: str = option('aloha_agilex', 'YAML under config/robot, or a path')
-    execution: str = option('lockstep', 'lockstep: time stands still between chunks; or realtime')
-    preset: str = option('', 'how many steps the policy imagines and acts in; empty: its own')
-    max_rejected_chunks: int = option(5, 'abort the run after this many refused chunks in a row')
-    stall_timeout_s: float = option(30.0, 'abort if no sensor moved for this long after a chunk')
-
-    def __post_init__(self) -> None:
-        if self.execution not in EXECUTIONS:
-            raise unknown_name('execution', self.execution, EXECUTIONS)
-        for name in ('max_rejected_chunks', 'stall_timeout_s'):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f'{name} is {getattr(self, name)}, expected more than 0')
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+POLL_S, PATIENCE_S = 0.2, 2.0
 
 
-class PolicyNode(Node):
-    """Silent until a goal of `~/run` arrives; inference happens in `work`, never in a callback."""
+class PolicyNode(LifecycleNode):
+    """Sends nothing and takes no goal unless active; inference never happens in a callback.
+
+    Configuring loads the policy, activating arms it.
+    """
 
     def __init__(self) -> None:
         super().__init__('policy')
-        self._config = parameters(self, PolicyParameters)
-        self._robot = load_robot(self._config.robot)
+        self._config = config = parameters(self, PolicyParameters)
+        self._gate_config = parameters(self, GateConfig, 'safety.')
+        self._chunk_config = parameters(self, ChunkConfig, 'chunk.')
+        self._robot = load_robot(config.robot)
+        self._observer = Observer(self._robot, parameters(self, ObserverConfig, 'sync.'))
+        self._permission = Permission(config.enable_control)
+        self._fault: ConfigError | None = None
+        self._worker: RunWorker | None = None
+        self._maps: ValueMapTopics | None = None
+        self._commands = CommandTopics(self, self._robot)
+        self._server = RunServer(self, lambda: self._permission.refusal, self._on_cancel)
+        self._operator = OperatorServices(self, self._server, self._permission, self._observer)
+        self._sensors = SensorTopics(self, self._observer)
+        period_s = config.status_period_s
+        self._health = HealthTopics(
+            self, self._observer, self._sensors, self._permission, period_s
+        )
+        if config.autostart:  # before callbacks run: goals that come early find it active
+            self._autostart()
+
+    def _autostart(self) -> None:
+        if self.trigger_configure() != SUCCESS:
+            raise self._fault or RuntimeError('the node could not be configured')
+        self.trigger_activate()
+
+    def _on_cancel(self) -> None:
+        if self._worker and self._config.execution == 'realtime':
+            self._worker.hold()
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the policy."""
         config = self._config
-        policy = make_policy(
-            config.policy, self._robot, config.checkpoint, config.device, config.preset
-        )
-        self._loop = PolicyLoop(
-            self._robot,
-            policy,
-            Observer(self._robot, parameters(self, ObserverConfig, 'sync.')),
-            TrajectoryGate(self._robot, parameters(self, GateConfig, 'safety.')),
-            lockstep=self._config.execution == 'lockstep',
-        )
-        self._description = getattr(policy, 'description', self._config.policy)
-        self._subscribe()
-        self._make_publishers()
-        self._server = RunServer(self)
-        self.create_service(SetInstruction, '~/set_instruction', self._on_instruction)
-        self._refused, self._moved_s, self._age_ms = 0, 0.0, 0.0
-
-    def _subscribe(self) -> None:
-        for camera in self._robot.cameras:
-            callback = partial(self._on_image, camera.name)
-            self.create_subscription(Image, f'{camera.name}/image_raw', callback, SENSOR_IN)
-        observer, robot = self._loop.observer, self._robot
-        for topic, add in (
-            (robot.joint_states_topic, observer.add_joints),
-            (robot.joint_targets_topic, observer.add_targets),
-        ):
-            if topic:
-                self.create_subscription(
-                    JointState, topic, partial(self._on_joints, add), SENSOR_IN
-                )
-
-    def _make_publishers(self) -> None:
-        self._commands = {
-            arm.name: self.create_publisher(
-                JointTrajectory, f'{arm.controller}/joint_trajectory', RELIABLE
+        try:
+            policy = make_policy(
+                config.policy, self._robot, config.checkpoint, config.device, config.preset
             )
-            for arm in self._robot.arms
-        }
-        self._heat, self._overlays = {}, {}
-        for camera in self._robot.cameras:
-            base = f'value_map/{camera.name}'
-            self._heat[camera.name] = self.create_publisher(Image, f'{base}/image', RELIABLE)
-            self._overlays[camera.name] = self.create_publisher(Image, f'{base}/overlay', RELIABLE)
-        self._chunks = self.create_publisher(ActionChunk, 'action_chunk', RELIABLE)
-        self._status = self.create_publisher(PolicyStatus, '~/status', LATCHED)
+        except ConfigError as error:
+            self._fault = error
+            self.get_logger().error(str(error))
+            return FAILURE
+        self._employ(policy)
+        return super().on_configure(state)
 
-    def _on_image(self, camera: str, message: Image) -> None:
-        stamp_ns = convert.to_ns(message.header.stamp)
-        try:
-            self._loop.observer.add_image(camera, stamp_ns, convert.from_image(message))
-        except ValueError as error:
-            self.get_logger().error(f'{camera}: {error}', throttle_duration_sec=1.0)
+    def _employ(self, policy: Policy) -> None:
+        config, lockstep = self._config, self._config.execution == 'lockstep'
+        gate = TrajectoryGate(self._robot, self._gate_config)
+        loop = PolicyLoop(self._robot, policy, self._observer, gate, lockstep, self._chunk_config)
+        self._maps = ValueMapTopics(self, self._robot, policy)
+        description = getattr(policy, 'description', config.policy)
+        self._worker = RunWorker(config, loop, self._server, self._permission, self)
+        self._operator.worker = self._worker
+        self._health.watch(self._worker, loop, description, lockstep)
+        self.get_logger().info(f'{description}, {config.execution}')
 
-    def _on_joints(self, add: Callable, message: JointState) -> None:
-        try:
-            add(convert.to_ns(message.header.stamp), message.name, message.position)
-        except ValueError as error:
-            self.get_logger().error(str(error), throttle_duration_sec=1.0)
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take goals from now on."""
+        super().on_activate(state)
+        self._permission.active = True
+        assert self._worker is not None
+        self._worker.rest()
+        control = 'on' if self._permission.control_enabled else 'off: see ~/enable_control'
+        self.get_logger().info(f'waiting for ~/run; control is {control}')
+        return SUCCESS
 
-    def _on_instruction(
-        self, request: SetInstruction.Request, response: SetInstruction.Response
-    ) -> SetInstruction.Response:
-        response.success = bool(request.instruction.strip())
-        if response.success:
-            self._loop.observer.set_instruction(request.instruction)
-        else:
-            response.message = 'instruction is empty, expected at least one word'
-        return response
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Hold the arms, then be silent."""
+        self._disarm('the node was deactivated')
+        return super().on_deactivate(state)
 
-    def work(self) -> None:
-        """Serve runs until the node is shut down."""
-        self.get_logger().info(f'{self._description}, {self._config.execution}; waiting for ~/run')
-        self._publish_status(None, PolicyStatus.IDLE)
-        while rclpy.ok():
-            run = self._server.wait(IDLE_WAIT_S)
-            if run:
-                self._serve(run)
-                self._publish_status(run, PolicyStatus.IDLE)
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give the policy away."""
+        self._dismiss()
+        return super().on_cleanup(state)
 
-    def _serve(self, run: Run) -> None:
-        self._loop.start(run.goal.instruction, run.goal.seed, run.not_before_ns)
-        limit_ns, begin_ns = convert.to_ns(run.goal.max_duration), self._now_ns()
-        self._refused, self._moved_s = 0, time.monotonic()
-        while rclpy.ok() and not run.stop.wait(DATA_WAIT_S):
-            fault = self._wait_for_controllers(run) or self._step(run)
-            if fault:
-                self._publish_status(run, PolicyStatus.ERROR, fault)
-                self.get_logger().error(f'run aborted: {fault}')
-                self._hold(run)
-                return run.finish(RunPolicy.Result.ABORTED, fault)
-            if limit_ns and self._now_ns() - begin_ns > limit_ns:
-                self._hold(run)
-                return run.finish(RunPolicy.Result.TIMEOUT)
-        self._hold(run)
-        return run.finish(RunPolicy.Result.CANCELLED)
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Hold the arms; the process goes on until it is told to end."""
+        self._disarm('the node was shut down')
+        self._dismiss()
+        return super().on_shutdown(state)
 
-    def _wait_for_controllers(self, run: Run) -> str:
-        """Wait until every controller listens: what is sent before is lost. '' when they do."""
-        for arm, publisher in self._commands.items():
-            while rclpy.ok() and not run.stop.is_set() and not publisher.get_subscription_count():
-                self._tell_waiting(run, f'no controller of the {arm} arm listens yet')
-                time.sleep(DATA_WAIT_S)
-        return ''
+    def _disarm(self, reason: str) -> None:
+        self._permission.active = False
+        if self._worker:
+            self._worker.stop(RunPolicy.Result.ABORTED, reason)
+            self._worker.enter(PolicyStatus.INACTIVE, reason)
 
-    def _step(self, run: Run) -> str:
-        """Think and send if it is time to; returns why the run cannot go on, '' if it can."""
-        try:
-            result = self._loop.poll(self._now_ns)
-        except (ChunkRejected, ValueError) as error:  # ValueError: what the policy cannot use
-            run.rejected_chunks += 1
-            self._refused += 1
-            self.get_logger().error(f'no motion: {error}')
-            return str(error) if self._refused >= self._config.max_rejected_chunks else ''
-        if run.stop.is_set():
-            return ''
-        if isinstance(result, Sent):
-            self._refused, self._moved_s = 0, time.monotonic()
-            self._publish(run, result)
-        elif result.reason:
-            self._tell_waiting(run, result.reason)
-        elif time.monotonic() - self._moved_s > self._config.stall_timeout_s:
-            return f'no sensor moved for {self._config.stall_timeout_s} s after chunk {run.chunks}'
-        return ''
+    def _dismiss(self) -> None:
+        worker, self._worker, self._operator.worker = self._worker, None, None
+        if worker:
+            worker.close(PATIENCE_S)
+        if self._maps:
+            self._maps.close()
+            self._maps = None
 
-    def _tell_waiting(self, run: Run, reason: str) -> None:
-        if reason != run.state:
-            run.state = reason
-            self._publish_status(run, PolicyStatus.WAITING, reason)
-
-    def _hold(self, run: Run) -> None:
-        """Do not let the arms finish a chunk that nobody wants any more."""
-        if self._config.execution == 'realtime' and rclpy.ok():
-            self._command(self._loop.hold(self._now_ns()))
-            self._publish_status(run, PolicyStatus.HOLDING)
-
-    def _command(self, trajectories: tuple[ArmTrajectory, ...]) -> None:
-        for trajectory in trajectories:  # every arm is ready before the first is told
-            self._commands[trajectory.arm].publish(convert.to_trajectory(trajectory))
-
-    def _now_ns(self) -> int:
+    def now_ns(self) -> int:
+        """Return the present in the time of the sensors."""
         return self.get_clock().now().nanoseconds
 
-    def _publish(self, run: Run, sent: Sent) -> None:
-        self._command(sent.trajectories)
-        run.chunks += 1
-        run.inference_ms, run.state = sent.inference_ms, 'running'
-        self._age_ms = max(0.0, (self._now_ns() - sent.observation.stamp_ns) / 1e6)
-        message = convert.to_chunk(sent.output.chunk, sent.observation.instruction)
-        message.inference_ms = sent.inference_ms
-        self._chunks.publish(message)
-        self._publish_status(run, PolicyStatus.RUNNING)
-        self._publish_value_maps(sent)
+    def send(self, trajectories: tuple[ArmTrajectory, ...]) -> None:
+        """Tell the controllers."""
+        self._commands.send(trajectories)
 
-    def _publish_value_maps(self, sent: Sent) -> None:
-        maps = sent.output.value_maps
-        if maps is None:
-            return
-        stamp_ns = sent.observation.stamp_ns
-        for camera in self._robot.cameras:
-            heat, peak = maps.heat[camera.name][0], maps.peak_px[camera.name][0]
-            frame = camera.frame_id
-            self._heat[camera.name].publish(convert.to_float_image(heat, stamp_ns, frame))
-            picture = overlay(sent.observation.images[camera.name], heat, peak)
-            self._overlays[camera.name].publish(convert.to_image(picture, stamp_ns, frame))
+    def missing_controller(self) -> str:
+        """Name an arm that no controller listens for, '' if there is none."""
+        return self._commands.missing_controller()
 
-    def _publish_status(self, run: Run | None, state: int, reason: str = '') -> None:
-        message = PolicyStatus(state=state, policy=self._description, reason=reason)
-        message.header.stamp = convert.to_time(self._now_ns())
-        if run:
-            message.chunks, message.rejected_chunks = run.chunks, run.rejected_chunks
-            message.inference_ms, message.observation_age_ms = run.inference_ms, self._age_ms
-        self._status.publish(message)
+    def show(self, sent: Sent) -> None:
+        """Show a chunk to whoever looks on."""
+        self._commands.show(sent)
+        if self._maps:
+            self._maps.publish(sent)
+
+    def tell(self) -> None:
+        """Publish the state."""
+        self._health.tell()
+
+    def log_error(self, text: str) -> None:
+        """Tell a person."""
+        self.get_logger().error(text)
+
+    def work(self) -> None:
+        """Wait until the node is shut down."""
+        while rclpy.ok():
+            time.sleep(POLL_S)
+
+    def stop(self) -> None:
+        """Come to rest while the topics are still there."""
+        try:
+            self._disarm('the node was ended')
+            self._dismiss()
+        except Exception:  # nobody is left to handle it, and the process must end
+            self.get_logger().error(traceback.format_exc())
 
 
 def main() -> int:
     """Entry point."""
-    return run_node(PolicyNode)
+    return run_node(PolicyNode, stops=True)
 
 
 if __name__ == '__main__':

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import rclpy
-from rcl_interfaces.msg import ParameterDescriptor
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.signals import SignalHandlerOptions
 
 from aim_policy.config import ConfigError, from_dict
+from aim_ros.options import option as option
 
 T = TypeVar('T')
 
@@ -36,43 +42,73 @@ LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
+HEARTBEAT = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
+)
+# Lets users change history, depth and reliability by parameters `qos_overrides.<topic>...`.
+OVERRIDES = QoSOverridingOptions.with_default_policies()
 
 
 def parameters(node: Node, cls: type[T], prefix: str = '') -> T:
     """Declare every field of a dataclass as a parameter and return what was set.
 
-    A field's `metadata['help']` becomes the description. All are read-only: a node is configured
-    once.
+    `aim_ros.options.option` gives a field its description and what it may be. All are read-only: a
+    node is configured once.
 
     Raises:
-        ConfigError: a value that the dataclass refuses.
+        ConfigError: a value that is refused.
     """
     values = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        text = field.metadata.get('help', f'see {cls.__name__}.{field.name}')
-        descriptor = ParameterDescriptor(description=text, read_only=True)
-        name = f'{prefix}{field.name}'
+        name, descriptor = f'{prefix}{field.name}', _descriptor(field, cls.__name__)
         try:
             values[field.name] = node.declare_parameter(name, field.default, descriptor).value
-        except rclpy.exceptions.InvalidParameterTypeException as error:
+        except InvalidParameterTypeException as error:
             raise ConfigError(f'parameter {name}: {error}') from error
+        except InvalidParameterValueException as error:
+            expected = f'{field.metadata["low"]} to {field.metadata["high"]}'
+            raise ConfigError(f'parameter {name}: {error}; expected {expected}') from error
     return from_dict(cls, values, f'parameters of {node.get_name()}')
 
 
-def option(default: Any, text: str) -> Any:
-    """Return a dataclass field with a default and a description for `parameters`."""
-    return dataclasses.field(default=default, metadata={'help': text})
+def _descriptor(field: dataclasses.Field, owner: str) -> ParameterDescriptor:
+    about = field.metadata
+    descriptor = ParameterDescriptor(
+        description=about.get('help', f'see {owner}.{field.name}'), read_only=True
+    )
+    if about.get('choices'):
+        descriptor.additional_constraints = f'one of {", ".join(about["choices"])}'
+    low, high = about.get('low'), about.get('high')
+    if low is not None and high is not None:
+        if isinstance(field.default, int):
+            whole = IntegerRange(from_value=low, to_value=high, step=1)
+            descriptor.integer_range = [whole]
+        else:
+            real = FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
+            descriptor.floating_point_range = [real]
+    return descriptor
 
 
-def run_node(make: Callable[[], Node], interrupted: int = 0) -> int:
+def run_node(make: Callable[[], Node], interrupted: int = 0, stops: bool = False) -> int:
     """Run a node that has a `work` method: callbacks in the background, the work here.
+
+    Args:
+        make: the node.
+        interrupted: exit code after SIGINT or SIGTERM.
+        stops: it has a `stop` method too, to be called before its topics are taken away: after
+            these signals, when its work is done, and when a callback raises.
 
     Returns:
         Exit code: what `work` returns (None counts as 0), `interrupted` after SIGINT or SIGTERM, 1
         after an exception in a callback, 2 after a mistake of the user, told in one line.
     """
     sys.setswitchinterval(SWITCH_S)
-    rclpy.init()
+    if stops:  # a signal must not take the topics away at once
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
+    else:
+        rclpy.init()
     callbacks = None
     try:
         node = make()
@@ -90,9 +126,19 @@ def run_node(make: Callable[[], Node], interrupted: int = 0) -> int:
         # Whatever breaks after a shutdown, breaks because of it.
         return 1 if callbacks and callbacks.failed else interrupted
     finally:
+        if callbacks:
+            callbacks.stop_node()
         rclpy.try_shutdown()
         if callbacks:
             callbacks.join()
+        gc.freeze()  # looking for garbage in a whole network would take seconds at the very end
+
+
+def _interrupt(*_: object) -> None:
+    """End the work once; what comes after must not be interrupted again."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 class _Callbacks:
@@ -104,6 +150,8 @@ class _Callbacks:
 
     def __init__(self, node: Node) -> None:
         self.failed = False
+        self._node = node
+        self._stopped = threading.Lock()
         self._executor = MultiThreadedExecutor(num_threads=4)
         self._executor.add_node(node)
         self._thread = threading.Thread(target=self._spin, daemon=True, name='callbacks')
@@ -118,8 +166,15 @@ class _Callbacks:
             if rclpy.ok():
                 self.failed = True
                 traceback.print_exc()
+                self.stop_node()
         finally:
             rclpy.try_shutdown()
+
+    def stop_node(self) -> None:
+        """Let the node come to rest while it still can, once."""
+        stop = getattr(self._node, 'stop', None)
+        if stop and rclpy.ok() and self._stopped.acquire(blocking=False):
+            stop()
 
     def join(self) -> None:
         """Wait for what is still running, but not for long: the process is about to end."""

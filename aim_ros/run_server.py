@@ -1,9 +1,10 @@
-"""Action `~/run`: one run at a time; the node's own thread does the work, not a callback."""
+"""Runs: one at a time, begun by the action `~/run` or by a call; who works on them is not here."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import rclpy
@@ -33,6 +34,7 @@ class Run:
         self.stop = threading.Event()
         self.done = threading.Event()
         self.reason, self.message = RunPolicy.Result.ABORTED, ''
+        self._lock = threading.Lock()
 
     @property
     def not_before_ns(self) -> int:
@@ -46,16 +48,32 @@ class Run:
         )
 
     def finish(self, reason: int, message: str = '') -> None:
-        """Say how it ended; `reason` is a constant of RunPolicy.Result."""
-        self.reason, self.message = reason, message
-        self.done.set()
+        """Say how it ended; `reason` is a constant of RunPolicy.Result. Only the first counts."""
+        with self._lock:
+            if not self.done.is_set():
+                self.reason, self.message = reason, message
+                self.stop.set()
+                self.done.set()
 
 
 class RunServer:
     """Takes goals; refuses a second one while a run is active."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(
+        self,
+        node: Node,
+        refusal: Callable[[], str] = lambda: '',
+        on_cancel: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Offer `~/run`.
+
+        Args:
+            node: whose action.
+            refusal: says why no run may begin now, '' if one may.
+            on_cancel: is called as soon as a client wants a run to end; its `stop` is set by then.
+        """
         self._node = node
+        self._refusal, self._on_cancel = refusal, on_cancel
         self._lock = threading.Lock()
         self._active: Run | None = None
         self._arrived = threading.Event()
@@ -74,18 +92,37 @@ class RunServer:
         if not self._arrived.wait(timeout_s):
             return None
         self._arrived.clear()
-        return self._active
+        return self.active
+
+    @property
+    def active(self) -> Run | None:
+        """The run that is under way."""
+        run = self._active
+        return None if run is None or run.done.is_set() else run
+
+    def begin(self, goal: RunPolicy.Goal) -> str:
+        """Begin a run that no action client waits for; returns why it is refused, '' if not."""
+        refusal = self._take(goal)
+        if not refusal:
+            self._arrived.set()
+        return refusal
+
+    def _take(self, goal: RunPolicy.Goal) -> str:
+        with self._lock:
+            if self.active is not None:
+                return 'a run is active, cancel it first'
+            if not goal.instruction.strip():
+                return 'the instruction is empty'
+            refusal = self._refusal()
+            if not refusal:
+                self._active = Run(goal)
+            return refusal
 
     def _on_goal(self, goal: RunPolicy.Goal) -> GoalResponse:
-        with self._lock:
-            if self._active is not None:
-                self._node.get_logger().warning('goal refused: a run is active, cancel it first')
-                return GoalResponse.REJECT
-            if not goal.instruction.strip():
-                self._node.get_logger().warning('goal refused: the instruction is empty')
-                return GoalResponse.REJECT
-            self._active = Run(goal)
-        return GoalResponse.ACCEPT
+        refusal = self._take(goal)
+        if refusal:
+            self._node.get_logger().warning(f'goal refused: {refusal}')
+        return GoalResponse.REJECT if refusal else GoalResponse.ACCEPT
 
     def _execute(self, handle: ServerGoalHandle) -> RunPolicy.Result:
         run = self._active
@@ -93,13 +130,12 @@ class RunServer:
         self._arrived.set()
         feedback_due_s = 0.0
         while not run.done.wait(POLL_S) and rclpy.ok():
-            if handle.is_cancel_requested:
+            if handle.is_cancel_requested and not run.stop.is_set():
                 run.stop.set()
+                self._on_cancel()
             if time.monotonic() > feedback_due_s:
                 feedback_due_s = time.monotonic() + FEEDBACK_PERIOD_S
                 handle.publish_feedback(run.feedback())
-        with self._lock:
-            self._active = None
         if rclpy.ok():
             self._conclude(handle, run)
         return RunPolicy.Result(

@@ -218,3 +218,89 @@ def test_observation_does_not_share_the_buffers():
     built = feed(observer())
     built.latest(T0).joint_position[:] = 9
     assert np.allclose(built.latest(T0).joint_position, ROBOT.home)
+
+
+def report(built, now_ns=T0):
+    return built.report(now_ns)
+
+
+def test_a_stamp_of_zero_is_refused_with_a_hint():
+    with pytest.raises(ValueError, match=r'stamp is 0.*sync.time_source'):
+        observer().add_image('head_camera', 0, image())
+
+
+def test_the_time_that_counts_can_be_that_of_arrival():
+    assert observer(time_source='receive').when(0, T0) == T0
+    assert observer().when(T0, T0 + 1) == T0
+
+
+def test_the_policy_can_be_shown_what_was_commanded():
+    built = feed(observer(state_source='commanded'), skip=['joint_targets'])
+    built.add_targets(T0, ROBOT.joint_names, JOINTS + 0.1)
+    found = built.latest(T0)
+    assert np.array_equal(found.joint_position, found.joint_target)
+
+
+def test_a_frozen_camera_is_counted_and_then_stops_the_policy():
+    """New stamps on the same bytes: a driver that repeats its last picture."""
+    built = observer(max_frozen_s=0.2)
+    for step in range(6):
+        feed(built, T0 + step * 60 * MS, skip=CAMERAS)
+        for camera in CAMERAS:
+            moving = camera != 'left_camera'
+            built.add_image(camera, T0 + step * 60 * MS, image(step if moving else 0))
+    reason = built.latest(T0 + 300 * MS).reason
+    assert reason == 'left_camera has shown the same picture for 0.3 s'
+    found = report(built, T0 + 300 * MS)
+    assert found['left_camera'].repeated == 5
+    assert found['head_camera'].repeated == 0
+
+
+def test_a_still_scene_is_no_fault_unless_asked_for():
+    built = observer()
+    for step in range(6):
+        feed(built, T0 + step * 60 * MS)
+    assert isinstance(built.latest(T0 + 300 * MS), Observation)
+
+
+def test_report_has_ages_and_rates():
+    built = observer()
+    for step in range(6):
+        feed(built, T0 + step * 50 * MS)
+    found = report(built, T0 + 350 * MS)['joint_states']
+    assert found.age_s == pytest.approx(0.1)
+    assert found.rate_hz == pytest.approx(20)
+
+
+def test_skew_is_that_of_the_latest_observation():
+    built = feed(observer(), skip=['right_camera'])
+    built.add_image('right_camera', T0 + 20 * MS, image())
+    built.latest(T0)
+    assert built.skew_s == pytest.approx(0.02)
+
+
+def test_a_refused_message_is_told_while_its_stream_is_missing():
+    built = feed(observer(), skip=['left_camera'])
+    built.refuse('left_camera', 'encoding is "yuv422"')
+    assert built.latest(T0).reason == (
+        'no image from left_camera yet; refused: encoding is "yuv422"'
+    )
+    assert report(built)['left_camera'].refused == 1
+
+
+def test_joints_of_another_robot_are_told_apart_from_a_bad_message():
+    built = observer()
+    with pytest.raises(ValueError, match='found shoulder'):
+        built.add_joints(T0, ['shoulder'], [0.0])
+    assert 'found shoulder, expected fl_joint1' in built.wrong_joints
+    built.add_joints(T0, ROBOT.joint_names, JOINTS)
+    assert built.wrong_joints == ''
+
+
+def test_time_going_back_is_seen_even_where_older_stamps_are_ignored():
+    """A simulator that is restarted during a run begins before the run did."""
+    built = feed(observer())
+    built.clear(not_before_ns=T0)
+    feed(built, T0 - 5000 * MS)
+    assert built.time_jumps == 1
+    assert isinstance(built.latest(T0 - 5000 * MS), Observation)

@@ -9,7 +9,7 @@ from aim_policy.baseline import HoldPolicy
 from aim_policy.registry import make_policy
 from aim_ros.observer import Observer, ObserverConfig
 from aim_ros.policy_loop import PolicyLoop, Sent, Waiting
-from aim_ros.trajectory import ChunkRejected, GateConfig, TrajectoryGate
+from aim_ros.trajectory import ChunkConfig, ChunkRejected, GateConfig, TrajectoryGate
 from sim_bridge.controller import TrajectoryCommand
 from sim_bridge.fake import FakeBackend
 from sim_bridge.sim_loop import SimLoop
@@ -137,14 +137,161 @@ def test_hold_ends_what_is_underway_within_a_step(robot):
     assert loop.hold(world.now_ns + robot.dt_ns) == ()
 
 
-def test_realtime_sends_the_whole_rest_of_the_chunk(robot):
-    world, loop = SimLoop(FakeBackend(robot)), make(robot, HoldPolicy(robot), lockstep=False)
+def start_realtime(robot, policy=None, **chunks):
+    """A world at rest that the loop has seen, and the loop."""
+    world = SimLoop(FakeBackend(robot))
+    loop = PolicyLoop(
+        robot,
+        policy or HoldPolicy(robot),
+        Observer(robot, ObserverConfig(max_age_s=9.0)),
+        TrajectoryGate(robot, GateConfig()),
+        lockstep=False,
+        chunks=ChunkConfig(**chunks),
+    )
     world.reset('click_bell', 1, 'easy')
     loop.start('hold', 0, world.now_ns)
     show(loop, world)
-    late_ns = world.now_ns + 2 * robot.dt_ns
-    sent = loop.poll(lambda: late_ns)
-    assert isinstance(sent, Sent)
-    steps = len(sent.output.chunk.positions)
-    assert len(sent.trajectories[0].positions) == steps - 2
+    return world, loop
+
+
+def poll_late(world, loop, delay_steps):
+    """Let thinking take so many steps; the clock is asked once after it."""
+    thought = loop.think(lambda: world.now_ns)
+    late_ns = world.now_ns + delay_steps * world.robot.dt_ns
+    return thought if isinstance(thought, Waiting) else loop.commit(thought, lambda: late_ns)
+
+
+def advance(world, loop, steps):
+    for _ in range(steps):
+        world.advance()
+        show(loop, world)
+
+
+def test_a_robot_at_rest_loses_no_row_to_thinking(robot):
+    world, loop = start_realtime(robot)
+    sent = poll_late(world, loop, 2)
+    assert len(sent.trajectories[0].positions) == len(sent.output.chunk.positions)
     assert sent.trajectories[0].times_ns[0] == robot.dt_ns
+
+
+def test_realtime_sends_the_rest_of_the_chunk_that_overlaps_the_one_before(robot):
+    world, loop = start_realtime(robot)
+    sent = poll_late(world, loop, 2)
+    advance(world, loop, 2)
+    execute(world, sent)
+    advance(world, loop, 5)
+    assert isinstance(loop.poll(lambda: world.now_ns), Waiting)
+    advance(world, loop, 1)  # two steps before the executed part ends, for two steps of thinking
+    sent = poll_late(world, loop, 2)
+    assert len(sent.trajectories[0].positions) == len(sent.output.chunk.positions) - 2
+    assert sent.trajectories[0].times_ns[0] == robot.dt_ns
+
+
+def test_a_policy_that_is_slower_than_its_chunk_moves_on_from_rest(robot):
+    """It says so with numbers, and no chunk is lost to trimming."""
+    world, loop = start_realtime(robot)
+    for _ in range(3):
+        sent = poll_late(world, loop, 20)
+        assert len(sent.trajectories[0].positions) == 16
+        assert 'it takes 1200 ms, too long for a chunk of 960 ms' in loop.complaint
+        advance(world, loop, 20)
+        execute(world, sent)
+        advance(world, loop, 16)
+        assert isinstance(loop.poll(lambda: world.now_ns), Waiting)
+        advance(world, loop, 1)
+    assert loop.gate.rejected == 0
+
+
+class Driver(HoldPolicy):
+    """Moves joint 1 at a speed that changes with every chunk; continues what is committed."""
+
+    def __init__(self, robot):
+        super().__init__(robot)
+        self.committed = []
+
+    def infer(self, observation, committed=None):
+        output = super().infer(observation)
+        rows = output.chunk.positions
+        done = 0 if committed is None else len(committed)
+        if done:
+            rows[:done], rows[done:] = committed, committed[-1]
+        speed = 0.02 if len(self.committed) % 2 else -0.02
+        rows[done:, 0] += speed * np.arange(1, len(rows) - done + 1)
+        self.committed.append(committed)
+        return output
+
+
+def drive(robot, blend):
+    """Drive with chunks that take three steps each; returns joint 1's commands, step by step."""
+    policy = Driver(robot)
+    world, loop = start_realtime(robot, policy, blend=blend)
+    commands, due, pending = [], None, None
+    for step in range(40):
+        if due is None and isinstance(result := poll_late(world, loop, 3), Sent):
+            pending, due = result, step + 3
+        if step == due:
+            execute(world, pending)
+            due = None
+        advance(world, loop, 1)
+        commands.append(world.snapshot().target[0])
+    return np.array(commands), policy.committed
+
+
+def test_real_time_chunking_commits_what_the_arms_follow_meanwhile(robot):
+    commands, (first, second, *_) = drive(robot, 'rtc')
+    assert first is None
+    assert len(second) == 4  # three steps of thinking and one of lead
+    begin = int(np.flatnonzero(np.isclose(commands, second[0, 0]))[0])
+    np.testing.assert_allclose(commands[begin : begin + 4], second[:, 0], atol=1e-9)
+
+
+class Leaper(HoldPolicy):
+    """Wants joint 1 a little further away with every chunk, at once."""
+
+    def infer(self, observation, committed=None):
+        output = super().infer(observation)
+        output.chunk.positions[:, 0] = 0.1 * (output.chunk.chunk_id + 1)
+        return output
+
+
+@pytest.mark.parametrize(('blend', 'step'), [('replace', 0.1), ('crossfade', 0.021)])
+def test_crossfade_spreads_a_change_of_mind(robot, blend, step):
+    world, loop = start_realtime(robot, Leaper(robot), blend=blend)
+    execute(world, loop.poll(lambda: world.now_ns))
+    advance(world, loop, 8)
+    sent = loop.poll(lambda: world.now_ns)
+    before = world.snapshot().target[0]
+    moves = np.diff(sent.trajectories[0].positions[:, 0], prepend=before)
+    assert np.abs(moves).max() <= step + 1e-9
+    assert sent.trajectories[0].positions[-1, 0] == pytest.approx(0.2)
+
+
+def test_time_that_goes_back_disarms_until_a_fresh_set_is_there(robot):
+    world, loop = start_realtime(robot)
+    loop.poll(lambda: world.now_ns)
+    loop.observer.time_jumped()
+    waiting = loop.poll(lambda: world.now_ns)
+    assert waiting.reason == 'no image from head_camera yet'
+    assert loop.hold(world.now_ns) == ()
+    show(loop, world)
+    assert isinstance(loop.poll(lambda: world.now_ns), Sent)
+
+
+def test_a_chunk_from_before_time_went_back_is_dropped(robot):
+    world, loop = start_realtime(robot)
+    thought = loop.think(lambda: world.now_ns)
+    loop.observer.time_jumped()
+    assert 'set back' in loop.commit(thought, lambda: world.now_ns).reason
+
+
+def test_a_rehearsal_commands_nothing(robot):
+    world, loop = start_realtime(robot)
+    thought = loop.think(lambda: world.now_ns)
+    assert loop.commit(thought, lambda: world.now_ns, rehearse=True).trajectories
+    assert loop.hold(world.now_ns) == ()
+    assert loop.steps_ahead(world.now_ns) == 0
+
+
+def test_no_more_rows_are_sent_than_allowed(robot):
+    world, loop = start_realtime(robot, publish_steps=5)
+    assert len(loop.poll(lambda: world.now_ns).trajectories[0].positions) == 5

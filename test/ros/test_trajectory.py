@@ -130,7 +130,7 @@ def test_old_chunk_is_rejected():
 
 
 def test_chunk_from_the_future_is_rejected():
-    assert 'is -2.0 s old' in rejection(chunk(), now_ns=STAMP - 2_000_000_000)
+    assert 'is -3.0 s old' in rejection(chunk(), now_ns=STAMP - 3_000_000_000)
 
 
 def test_chunk_a_little_ahead_of_a_coarse_clock_is_admitted():
@@ -223,3 +223,52 @@ def test_reference_is_not_guessed():
 def test_config_refuses(field, value):
     with pytest.raises(ConfigError, match=field):
         GateConfig(**{field: value})
+
+
+def test_a_first_row_far_from_the_resting_arms_is_rejected():
+    """What was commanded may be near while somebody holds the arm elsewhere."""
+    with pytest.raises(ChunkRejected, match='fl_joint1 .* from where the arms are'):
+        gate().admit(chunk(), STAMP, HOME, resting_at=HOME + 0.5)
+
+
+def test_a_resting_robot_starts_the_chunk_now():
+    left, _ = gate().admit(chunk(), STAMP + 3 * DT, HOME, resting_at=HOME)
+    assert left.times_ns.tolist() == [DT * k for k in range(1, STEPS + 1)]
+
+
+def test_age_counts_for_a_resting_robot_too():
+    with pytest.raises(ChunkRejected, match='3.0 s old, allowed 2.0'):
+        gate().admit(chunk(), STAMP + 3_000_000_000, HOME, resting_at=HOME)
+
+
+def test_start_ramp_approaches_slowly_instead_of_rejecting():
+    guard = gate(start_ramp=True)
+    left, _ = guard.admit(changed(0, 'fl_joint3', 1.0), STAMP, HOME)
+    steps = np.diff(left.positions, axis=0, prepend=HOME[None, :7])
+    assert np.abs(steps[:, :6]).max() <= 0.1 * ROBOT.max_velocity.max() * ROBOT.dt_s + 1e-12
+    assert guard.ramped == 1
+
+
+def test_fading_stays_within_the_limits():
+    guard = gate()
+    guard.admit(chunk(), STAMP, HOME)
+    below = chunk(stamp_ns=STAMP + DT)
+    below.positions[:, column('fl_joint2')] = -0.08
+    left, _ = guard.admit(below, STAMP + DT, guard.reference_at(STAMP + DT), fade_steps=3)
+    assert left.positions[:, 1].min() >= -0.05
+
+
+def test_what_was_commanded_before_the_latest_chunk_is_remembered():
+    guard = gate()
+    guard.admit(chunk(), STAMP, HOME)
+    later = chunk(stamp_ns=STAMP + 2 * DT)
+    guard.admit(later, STAMP + 2 * DT, guard.reference_at(STAMP + 2 * DT))
+    assert np.array_equal(guard.reference_at(STAMP + DT), chunk().positions[0])
+
+
+def test_the_reason_of_the_latest_rejection_is_kept():
+    guard = gate()
+    with pytest.raises(ChunkRejected) as rejected:
+        guard.admit(changed(0, 'fl_joint2', np.nan), STAMP, HOME)
+    assert guard.reason == rejected.value.reason
+    assert guard.end_ns == 0

@@ -46,9 +46,12 @@ class Listener(Node):
             self.received[topic].append(message)
             self._changed.notify_all()
 
-    def wait(self, topic, accept=lambda message: True, timeout_s=30.0):
-        """Return the first message of a topic that is accepted, past ones included."""
-        end, seen = time.monotonic() + timeout_s, 0
+    def wait(self, topic, accept=lambda message: True, timeout_s=30.0, after=0):
+        """Return the first message of a topic that is accepted, past ones included.
+
+        The first `after` messages are left out.
+        """
+        end, seen = time.monotonic() + timeout_s, after
         with self._changed:
             while time.monotonic() < end:
                 for message in self.received[topic][seen:]:

@@ -2,14 +2,22 @@
 
 import threading
 from pathlib import Path
+from queue import Queue
 
 import pytest
 from ament_index_python.packages import get_package_prefix
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.srv import DescribeParameters, ListParameters
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from aim_ros.action import RunPolicy
 from aim_ros.msg import PolicyStatus
+from aim_ros.srv import SetInstruction
 
 pytestmark = pytest.mark.ros
 POLICY = Path(get_package_prefix('aim_ros')) / 'lib' / 'aim_ros' / 'policy_node'
@@ -30,7 +38,7 @@ def test_no_ground_truth_reaches_the_policy(node, listener, robot):
     listener.action_client(RunPolicy, 'policy/run')  # it is discovered when this returns
     found = dict(listener.get_subscriber_names_and_types_by_node('policy', '/'))
     expected = {f'/{camera.name}/image_raw' for camera in robot.cameras}
-    expected |= {'/joint_states', '/joint_targets'}
+    expected |= {'/joint_states', '/joint_targets', '/instruction', '/estop'}
     of_ros = {'/parameter_events', '/clock'}
     assert set(found) - of_ros == expected
 
@@ -57,3 +65,109 @@ def test_an_empty_instruction_and_a_second_run_are_refused(node, listener):
         assert future.result().accepted == accepted
     assert 'instruction is empty' in node.output
     assert 'a run is active' in node.output
+
+
+def test_an_instruction_that_the_network_cannot_read_ends_the_run_not_the_node(start, listener):
+    start(str(POLICY), '--ros-args', '-p', 'policy:=aim')
+    client, results = listener.action_client(RunPolicy, 'policy/run'), Queue()
+    future = client.send_goal_async(RunPolicy.Goal(instruction='very ' * 40 + 'long'))
+    future.add_done_callback(
+        lambda accepted: accepted.result().get_result_async().add_done_callback(results.put)
+    )
+    result = results.get(timeout=20).result().result
+    assert result.reason == RunPolicy.Result.ABORTED
+    assert 'has 41 words, expected at most 32' in result.message
+
+
+@pytest.fixture
+def managed(start, listener):
+    """A holding policy that waits for a manager."""
+    launched = start(str(POLICY), '--ros-args', '-p', 'policy:=hold', '-p', 'autostart:=false')
+    listener.listen(PolicyStatus, 'policy/status', LATCHED)
+    listener.wait('policy/status', lambda message: message.state == PolicyStatus.INACTIVE)
+    return launched
+
+
+def call(listener, kind, name, request):
+    client = listener.create_client(kind, f'policy/{name}')
+    assert client.wait_for_service(10)
+    return answer(client.call_async(request))
+
+
+def answer(future):
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    assert done.wait(15)
+    return future.result()
+
+
+def change(listener, transition):
+    request = ChangeState.Request(transition=Transition(id=transition))
+    return call(listener, ChangeState, 'change_state', request).success
+
+
+def accepted(listener, client):
+    return answer(client.send_goal_async(RunPolicy.Goal(instruction='press'))).accepted
+
+
+def test_a_goal_is_refused_unless_the_node_is_active(managed, listener):
+    client = listener.action_client(RunPolicy, 'policy/run')
+    assert not accepted(listener, client)
+    assert change(listener, Transition.TRANSITION_CONFIGURE)
+    assert not accepted(listener, client)
+    assert change(listener, Transition.TRANSITION_ACTIVATE)
+    assert accepted(listener, client)
+    assert change(listener, Transition.TRANSITION_DEACTIVATE)
+    assert not accepted(listener, client)
+    assert 'goal refused: the node is not active' in managed.output
+    assert change(listener, Transition.TRANSITION_CLEANUP)
+    assert change(listener, Transition.TRANSITION_CONFIGURE)
+    assert change(listener, Transition.TRANSITION_ACTIVATE)
+    assert accepted(listener, client)
+
+
+def test_a_run_can_be_started_and_stopped_without_an_action_client(node, listener):
+    assert 'instruction is empty' in call(listener, Trigger, 'start', Trigger.Request()).message
+    request = SetInstruction.Request(instruction='press the bell')
+    assert call(listener, SetInstruction, 'set_instruction', request).success
+    assert call(listener, Trigger, 'start', Trigger.Request()).success
+    listener.wait('policy/status', lambda m: m.state == PolicyStatus.WAITING)
+    assert call(listener, Trigger, 'stop', Trigger.Request()).message == 'stopped'
+
+
+def test_parameters_describe_themselves(node, listener):
+    """`ros2 param describe` reads like documentation."""
+    names = call(listener, ListParameters, 'list_parameters', ListParameters.Request())
+    own = [n for n in names.result.names if not n.startswith(('use_sim_time', 'start_type'))]
+    request = DescribeParameters.Request(names=own)
+    described = call(listener, DescribeParameters, 'describe_parameters', request).descriptors
+    by_name = {found.name: found for found in described}
+    assert by_name['safety.limit_policy'].additional_constraints == 'one of clamp, reject'
+    assert by_name['safety.max_age_s'].floating_point_range[0].to_value == 60.0
+    assert by_name['sync.queue_size'].integer_range[0].from_value == 1
+    ours = [found for found in described if not found.name.startswith('qos_overrides.')]
+    assert all(len(found.description) > 10 and found.read_only for found in ours)
+    overrides = 'qos_overrides./head_camera/image_raw.subscription.reliability'
+    assert overrides in by_name
+
+
+def test_a_value_out_of_range_is_one_line(start):
+    launched = start(str(POLICY), '--ros-args', '-p', 'safety.max_velocity_scale:=7.0')
+    assert launched.wait(60) == 2
+    assert 'safety.max_velocity_scale' in launched.output
+    assert 'expected 0.01 to 1.0' in launched.output
+    assert 'Traceback' not in launched.output
+
+
+def test_quality_of_service_can_be_overridden_and_a_mismatch_is_told(start, listener):
+    override = 'qos_overrides./joint_states.subscription.reliability:=reliable'
+    start(str(POLICY), '--ros-args', '-p', 'policy:=hold', '-p', override)
+    best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    listener.create_publisher(JointState, 'joint_states', best_effort)
+    listener.listen(DiagnosticArray, '/diagnostics')
+
+    def told(message):
+        values = [value for status in message.status for value in status.values]
+        return any('joint_states: incompatible QoS' in value.key for value in values)
+
+    listener.wait('/diagnostics', told)
