@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 ENTER := source ./env.sh &&
 
-.PHONY: setup build sim_eval test lint bench clean
+.PHONY: setup build sim_eval test lint bench train clean
 
 setup:
 	tools/setup.sh
@@ -23,7 +23,17 @@ lint: setup
 	$(ENTER) ruff check . && ruff format --check . && mypy
 
 bench: build
-	$(ENTER) python -m sim_bridge.bench $(ARGS)
+	$(ENTER) python -m sim_bridge.bench $(ARGS) && python -m aim_ros.bench
+
+# A small aim_tiny from nothing, in runs/small: two tasks, under 45 minutes on two cores.
+train: build
+	$(ENTER) python -m sim_bridge.collect --tasks click_bell click_alarmclock --setting easy \
+	    --episodes 100 --picture-every 4 --out runs/small/data
+	$(ENTER) python -m aim_policy.fit_tokenizer --data runs/small/data --out runs/small/tokenizer
+	$(ENTER) python -m aim_policy.train_stage1 --config config/train/stage1_small.yaml \
+	    --data runs/small/data --tokenizer runs/small/tokenizer --out runs/small
+	$(ENTER) python -m aim_policy.evaluate --checkpoint runs/small/checkpoint --setting easy \
+	    --tasks click_bell click_alarmclock --episodes 20 --preset realtime --out runs/small/results
 
 clean:
 	rm -rf build install log
