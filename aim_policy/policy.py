@@ -16,7 +16,7 @@ from aim_policy.config import ConfigError
 from aim_policy.history import History
 from aim_policy.interface import Image, Observation, PolicyOutput, Vector
 from aim_policy.model.aim import AimModel
-from aim_policy.model.config import ModelConfig, load_model_config
+from aim_policy.model.config import ModelConfig
 from aim_policy.model.sampler import Sampler
 from aim_policy.robot import RobotSpec, share_dir
 from aim_policy.transforms import Normalisation, Transforms
@@ -198,16 +198,13 @@ class AimPolicy:
 def make_aim(robot: RobotSpec, checkpoint: str, device: str, preset: str = '') -> AimPolicy:
     """Build AIM for `aim_policy.registry`.
 
-    Without a checkpoint it takes the one that is shipped, or untrained weights if there is none.
+    Without a checkpoint it takes the one that is shipped.
 
     Raises:
         ConfigError: the checkpoint cannot be loaded, or was made for another robot.
     """
-    shipped = share_dir() / 'models' / 'aim_tiny'
-    if checkpoint or shipped.is_dir():
-        return AimPolicy.from_checkpoint(checkpoint or shipped, robot, device, preset)
-    config = load_model_config('test')
-    return AimPolicy.random(robot, config, seed=0, device=device, preset=preset)
+    folder = checkpoint or share_dir() / 'models' / 'aim_tiny'
+    return AimPolicy.from_checkpoint(folder, robot, device, preset)
 
 
 def _device(name: str) -> torch.device:

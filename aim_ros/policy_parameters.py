@@ -13,9 +13,7 @@ class PolicyParameters:
     """Parameters without a prefix."""
 
     policy: str = option('aim', 'who drives: aim or hold')
-    checkpoint: str = option(
-        '', 'folder; empty: models/aim_tiny if it is there, else random weights'
-    )
+    checkpoint: str = option('', 'folder; empty: models/aim_tiny')
     device: str = option('cpu', 'torch device')
     robot: str = option('aloha_agilex', 'YAML under config/robot, or a path')
     execution: str = option(

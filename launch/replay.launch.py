@@ -30,7 +30,7 @@ ARGUMENTS = (  # name, default, choices, description
         'checkpoint',
         '',
         None,
-        'folder for policy:=aim; empty: models/aim_tiny or random weights',
+        'folder for policy:=aim; empty: models/aim_tiny',
     ),
     ('preset', '', None, 'how many steps policy:=aim takes; empty: those of the weights'),
     ('instruction', '', None, 'what to do; empty: as the bag says'),

@@ -45,7 +45,7 @@ ARGUMENTS = (  # name, default, choices, description
     ),
     ('robot', 'aloha_agilex', None, 'YAML under config/robot, or a path'),
     ('policy', 'aim', tuple(POLICIES), 'who drives'),
-    ('checkpoint', '', None, 'folder for policy:=aim; empty: models/aim_tiny or random weights'),
+    ('checkpoint', '', None, 'folder for policy:=aim; empty: models/aim_tiny'),
     ('task', 'click_bell', tuple(sorted(TASKS)), 'scene for hardware:=sim'),
     ('controllers', '', None, 'YAML of ros2_control that emulated controllers follow'),
     ('rviz', 'false', YES_NO, 'show cameras, value maps and robot in RViz'),

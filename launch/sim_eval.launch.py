@@ -40,7 +40,7 @@ ARGUMENTS = (  # name, default, choices, description
         'checkpoint',
         '',
         None,
-        'folder for policy:=aim; empty: models/aim_tiny if it is there, else random weights',
+        'folder for policy:=aim; empty: models/aim_tiny',
     ),
     (
         'preset',

@@ -77,7 +77,8 @@ def test_a_checkpoint_carries_what_it_was_trained_with(tmp_path):
 
 def test_the_shipped_checkpoint_is_the_default(saved, tmp_path, monkeypatch):
     monkeypatch.setattr('aim_policy.policy.share_dir', lambda: tmp_path)
-    assert 'random weights' in make_policy('aim', ROBOT).description
+    with pytest.raises(ConfigError, match='no aim_config.json'):
+        make_policy('aim', ROBOT)
     (tmp_path / 'models').mkdir()
     saved.rename(tmp_path / 'models' / 'aim_tiny')
     assert make_policy('aim', ROBOT).description == 'AIM test, weights of aim_tiny'
