@@ -24,3 +24,19 @@ def pytest_collection_modifyitems(items):
 def robot():
     """The robot that everything is shipped for."""
     return load_robot('aloha_agilex')
+
+
+@pytest.fixture(scope='session')
+def untrained(robot, tmp_path_factory):
+    """A checkpoint of random weights: it moves, and solves nothing."""
+    from aim_policy.checkpoint import CheckpointInfo, save_checkpoint
+    from aim_policy.model.aim import AimModel
+    from aim_policy.model.config import load_model_config
+    from aim_policy.transforms import Normalisation
+
+    config = load_model_config('test')
+    model = AimModel.random(config, seed=0)
+    info = CheckpointInfo(config, robot, Normalisation.of_robot(robot, config.action_unit_rad))
+    folder = tmp_path_factory.mktemp('untrained')
+    save_checkpoint(folder, info, model.transformer, model.tokenizer)
+    return folder

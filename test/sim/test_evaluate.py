@@ -15,7 +15,8 @@ from aim_policy import evaluate
 from aim_policy.ablation import ABLATIONS, Ablation
 from aim_policy.baseline import HoldPolicy
 from aim_policy.config import ConfigError
-from aim_policy.policy import make_aim
+from aim_policy.model.config import load_model_config
+from aim_policy.policy import AimPolicy
 from aim_policy.rollout import Plan, Rollout, Scene
 from sim_bridge.fake import FakeBackend
 from sim_bridge.sim_loop import SimLoop
@@ -130,9 +131,9 @@ class Eyes(HoldPolicy):
         super().reset(instruction, seed)
         self.told.append(instruction)
 
-    def infer(self, observation):
+    def infer(self, observation, committed=None):
         self.seen.append(observation)
-        return super().infer(observation)
+        return super().infer(observation, committed)
 
 
 def test_pictures_are_taken_only_where_the_policy_looks(robot):
@@ -169,8 +170,8 @@ def test_what_breaks_in_a_scene_is_its_failure_and_the_next_one_runs(robot):
 class Wild(HoldPolicy):
     """Wants to be elsewhere at once."""
 
-    def infer(self, observation):
-        output = super().infer(observation)
+    def infer(self, observation, committed=None):
+        output = super().infer(observation, committed)
         output.chunk.positions[:, 1] += 1.5
         return output
 
@@ -210,8 +211,8 @@ class Recorder(Ablation):
         super().__init__(policy)
         self.chunks, self.peaks = [], []
 
-    def infer(self, observation):
-        output = self.policy.infer(observation)
+    def infer(self, observation, committed=None):
+        output = self.policy.infer(observation, committed)
         self.chunks.append(output.chunk.positions)
         self.peaks.append(output.value_maps.peak_px['head_camera'])
         return output
@@ -219,7 +220,7 @@ class Recorder(Ablation):
 
 def played(robot, ablation, scene):
     """Chunks and peaks of an episode of the untrained network, without those of a donor."""
-    policy = make_aim(robot, '', 'cpu')
+    policy = AimPolicy.random(robot, load_model_config('test'), seed=0)
     torch.manual_seed(0)
     for parameter in policy.model.transformer.parameters():  # untrained, motion ignores maps
         torch.nn.init.normal_(parameter, std=0.1)

@@ -83,10 +83,10 @@ def assert_same(one, other):
 
 
 def test_replay_gives_the_same_observations_and_the_same_chunks(
-    sim_eval, start, listener, robot, tmp_path
+    sim_eval, start, listener, robot, untrained, tmp_path
 ):
     live = LiveObserver(listener, robot)
-    launched = sim_eval(backend='fake', policy='aim', episodes=1, seed=1, bag='true')
+    launched = sim_eval(backend='fake', checkpoint=untrained, episodes=1, seed=1, bag='true')
     launched.wait_for('recording to')
     listener.listen(ActionChunk, '/action_chunk', 1000)
     listener.wait('/action_chunk', lambda message: message.chunk_id >= 5, 90)
@@ -112,7 +112,14 @@ def test_replay_gives_the_same_observations_and_the_same_chunks(
     assert chunks.keys() <= recorded.keys()
 
     listener.received['/action_chunk'].clear()
-    again = start('ros2', 'launch', 'aim_ros', 'replay.launch.py', f'bag:={folder}')
+    again = start(
+        'ros2',
+        'launch',
+        'aim_ros',
+        'replay.launch.py',
+        f'bag:={folder}',
+        f'checkpoint:={untrained}',
+    )
     assert again.wait(120) == 0, again.output
     last_ns = max(chunks)
     listener.wait('/action_chunk', lambda m: convert.to_ns(m.header.stamp) == last_ns, 30)

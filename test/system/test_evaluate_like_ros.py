@@ -27,17 +27,17 @@ class Recorder(Ablation):
         super().__init__(policy)
         self.chunks, self._limit = [], limit
 
-    def infer(self, observation):
-        output = self.policy.infer(observation)
+    def infer(self, observation, committed=None):
+        output = self.policy.infer(observation, committed)
         self.chunks.append(output.chunk.positions.ravel().tolist())
         if len(self.chunks) == self._limit:
             raise Enough
         return output
 
 
-def offline(robot, backend, limit=None):
+def offline(robot, backend, checkpoint, limit=None):
     """Chunks of the untrained network without ROS, and the world after them."""
-    recorder = Recorder(make_aim(robot, '', 'cpu'), limit)
+    recorder = Recorder(make_aim(robot, str(checkpoint), 'cpu'), limit)
     world = SimLoop(make_backend(backend, robot))
     rollout = Rollout(Plan('aim', (SCENE.task,), backend=backend), recorder, world)
     return recorder, rollout
@@ -52,14 +52,14 @@ def same(recorder, messages, enough):
 
 
 def test_a_whole_episode_gives_the_same_chunks_and_the_same_result(
-    sim_eval, listener, robot, tmp_path
+    sim_eval, listener, robot, untrained, tmp_path
 ):
     listener.listen(ActionChunk, '/action_chunk', 1000)
-    launched = sim_eval(backend='fake', policy='aim', episodes=1, seed=1)
+    launched = sim_eval(backend='fake', checkpoint=untrained, episodes=1, seed=1)
     assert launched.wait(180) == 0, launched.output
     (path,) = tmp_path.glob('*/results.json')
     (over_ros,) = json.loads(path.read_text())['episodes']
-    recorder, rollout = offline(robot, 'fake')
+    recorder, rollout = offline(robot, 'fake', untrained)
     result = rollout.episode(SCENE)
     same(recorder, listener.received['/action_chunk'], enough=result.chunks)
     for name in ('seed', 'success', 'steps', 'chunks', 'rejected_chunks', 'reason'):
@@ -67,13 +67,13 @@ def test_a_whole_episode_gives_the_same_chunks_and_the_same_result(
 
 
 @pytest.mark.sapien
-def test_pictures_and_physics_give_the_same_chunks(sim_eval, listener, robot):
+def test_pictures_and_physics_give_the_same_chunks(sim_eval, listener, robot, untrained):
     listener.listen(ActionChunk, '/action_chunk', 1000)
-    launched = sim_eval(backend='builtin', policy='aim', episodes=1, seed=1)
+    launched = sim_eval(backend='builtin', checkpoint=untrained, episodes=1, seed=1)
     listener.wait('/action_chunk', lambda message: message.chunk_id >= 6, 90)
     launched.process.send_signal(signal.SIGINT)
     launched.wait(30)
-    recorder, rollout = offline(robot, 'builtin', limit=7)
+    recorder, rollout = offline(robot, 'builtin', untrained, limit=7)
     with pytest.raises(Enough):
         rollout.play(SCENE)
     same(recorder, listener.received['/action_chunk'], enough=6)

@@ -25,7 +25,7 @@ RESULTS = Path(tempfile.mkdtemp(prefix='aim_ros_test_'))
 
 @launch_pytest.fixture
 def evaluation():
-    """One episode of the untrained network, in a namespace."""
+    """One episode of the shipped policy, in a namespace."""
     path = Path(get_package_share_directory('aim_ros')) / 'launch' / 'sim_eval.launch.py'
     arguments = {
         'backend': 'fake',

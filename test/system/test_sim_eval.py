@@ -96,7 +96,7 @@ def test_a_signal_ends_every_node(sim_eval, number):
 @pytest.mark.parametrize(
     ('backend', 'enough'), [('fake', 20), pytest.param('builtin', 6, marks=pytest.mark.sapien)]
 )
-def test_same_seed_same_commands_over_topics(sim_eval, listener, backend, enough):
+def test_same_seed_same_commands_over_topics(sim_eval, listener, untrained, backend, enough):
     """Lockstep promises that a run depends neither on the machine nor on the transport.
 
     What is commanded follows from the pictures and joints that all commands before it led to.
@@ -106,7 +106,7 @@ def test_same_seed_same_commands_over_topics(sim_eval, listener, backend, enough
     runs = []
     for _ in range(2):
         listener.received['/action_chunk'].clear()
-        launched = sim_eval(backend=backend, policy='aim', episodes=1, seed=1)
+        launched = sim_eval(backend=backend, checkpoint=untrained, episodes=1, seed=1)
         listener.wait('/action_chunk', lambda message: message.chunk_id >= enough, 60)
         launched.process.send_signal(signal.SIGINT)
         launched.wait(30)
