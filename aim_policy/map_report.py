@@ -42,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     add('--checkpoint', type=Path, required=True, help='folder of weights')
     add('--data', type=Path, nargs='+', required=True, help='folders of episodes')
     add('--cache', type=Path, required=True, help='folder for latents')
+    add('--tasks', nargs='+', default=[], help='only these; by default all in the data')
     add('--robot', default='aloha_agilex', help='YAML under config/robot, or a path')
     add('--workers', type=int, default=os.cpu_count(), help='processes that encode episodes')
     add('--out', type=Path, required=True, help='JSON file to write')
@@ -59,6 +60,8 @@ def report(arguments: argparse.Namespace) -> None:
     info, model = load_checkpoint(arguments.checkpoint, robot)
     _, paths = split_held_out(find_episodes(arguments.data))
     episodes, _ = encode_episodes(paths, model.codec(), robot, arguments.cache, arguments.workers)
+    if arguments.tasks:
+        episodes = [episode for episode in episodes if episode.task in arguments.tasks]
     transforms = Transforms(robot, info.model, info.normalisation)
     dataset = ClipDataset(episodes, info.model, transforms, model.text_encoder)
     keys = event_keys(dataset)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aim_policy import fit_tokenizer, train_stage1
+from aim_policy import fit_tokenizer, map_report, train_stage1
 from aim_policy.episode import write_episode
 from aim_policy.policy import AimPolicy
 from aim_policy.run_folder import RunFolder
@@ -67,6 +67,15 @@ def test_from_files_to_a_policy_that_moves(config, data, tokenizer, tmp_path):
     policy = AimPolicy.from_checkpoint(tmp_path / 'run' / 'checkpoint', ROBOT)
     assert 'checkpoint' in policy.description
     assert any((tmp_path / 'run' / 'tensorboard').iterdir())
+
+
+def test_maps_of_held_out_episodes_are_reported(config, data, tokenizer, tmp_path, capsys):
+    train_stage1.main(words(config, data, tokenizer, tmp_path / 'run', '--set', 'steps=1'))
+    checkpoint, out = tmp_path / 'run' / 'checkpoint', tmp_path / 'maps.json'
+    options = ['--data', data, '--cache', tmp_path / 'latents', '--workers', 1, '--out', out]
+    assert map_report.main(['--checkpoint', str(checkpoint), *map(str, options)]) == 0
+    assert json.loads(out.read_text())['click_bell easy']['n'] == 1  # one press, in episode 19
+    assert '| click_bell easy | 1 |' in capsys.readouterr().out
 
 
 def test_a_stopped_run_goes_on_bit_for_bit(config, data, tokenizer, tmp_path, monkeypatch):
