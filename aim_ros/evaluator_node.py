@@ -107,8 +107,12 @@ class EvaluatorNode(Node):
     def _episode(self, task: str, seed: int, writer: ResultWriter) -> EpisodeResult:
         if not self._video:
             return self._run_episode(task, seed)
-        with self._video.written_to(writer.folder / 'episodes' / f'{task}_{seed}.mp4'):
+        path = writer.folder / 'episodes' / f'{task}_{seed}.mp4'
+        with self._video.written_to(path, self._status_ns):
             return self._run_episode(task, seed)
+
+    def _status_ns(self) -> int:
+        return convert.to_ns(self._status.header.stamp) if self._status else 0
 
     def _run_episode(self, task: str, seed: int) -> EpisodeResult:
         begin_s = time.monotonic()
