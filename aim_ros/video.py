@@ -128,4 +128,6 @@ class EpisodeVideo:
         self._encode(self._shown)
 
     def _encode(self, pixels: Pixels) -> None:
-        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(pixels, format='rgb24')))
+        self._container.mux(
+            self._stream.encode(av.VideoFrame.from_ndarray(pixels, format='rgb24'))
+        )
