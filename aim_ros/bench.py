@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 
 from aim_policy.config import ConfigError
-from aim_ros.processes import arguments, executable, running
+from aim_ros.processes import answer, running
 
 LIMIT_MS = 10.0
 
@@ -44,12 +43,7 @@ def measure(robot: str, steps: int) -> dict[str, float]:
         'policy_node', policy='hold', robot=robot, safety__execute_steps=1, sync__max_frozen_s=0.0
     )
     with policy as process:
-        about = arguments(robot=robot, steps=steps, policy_pid=process.pid)
-        command = [str(executable('bench_node')), *about]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise ConfigError(f'bench_node ended with {done.returncode}')
-    return json.loads(done.stdout.strip().splitlines()[-1])
+        return json.loads(answer('bench_node', robot=robot, steps=steps, policy_pid=process.pid))
 
 
 if __name__ == '__main__':

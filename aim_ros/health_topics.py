@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from std_msgs.msg import Header
@@ -39,12 +38,7 @@ class HealthTopics:
         self._status = node.create_publisher(PolicyStatus, '~/status', LATCHED)
         self._heartbeat = node.create_publisher(Header, '~/heartbeat', HEARTBEAT)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
-        node.create_timer(
-            period_s,
-            self._tick,
-            callback_group=MutuallyExclusiveCallbackGroup(),
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        node.create_timer(period_s, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def watch(self, worker: RunWorker, loop: PolicyLoop, policy: str, lockstep: bool) -> None:
         """Tell of a worker from now on."""

@@ -1,7 +1,8 @@
-"""What of ROS 2 is installed beside us."""
+"""What of ROS 2 is installed beside us, and what our nodes need of its middleware."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ament_index_python.packages import (
@@ -9,6 +10,15 @@ from ament_index_python.packages import (
     get_package_prefix,
     get_package_share_directory,
 )
+
+
+def transport() -> dict[str, str]:
+    """Environment of processes that exchange pictures; what the user has chosen stays."""
+    name = 'FASTDDS_DEFAULT_PROFILES_FILE'
+    if name in os.environ:
+        return {}
+    share = Path(get_package_share_directory('aim_ros'))
+    return {name: str(share / 'config' / 'ros' / 'fastdds.xml')}
 
 
 def has_package(package: str) -> bool:

@@ -24,7 +24,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from aim_policy.config import ConfigError, unknown_name
-from aim_ros.installation import has_executable
+from aim_ros.installation import has_executable, transport
 from launch import LaunchContext, LaunchDescription
 
 Argument = tuple[str, str | None, Sequence[str] | None, str]
@@ -73,9 +73,10 @@ def describe(
         return start(values)
 
     # Threads of the network that wait for each other leave the cores to the simulator.
-    quiet = SetEnvironmentVariable('OMP_WAIT_POLICY', 'passive')
+    environment = {'OMP_WAIT_POLICY': 'passive', **transport()}
+    variables = [SetEnvironmentVariable(*pair) for pair in environment.items()]
     return LaunchDescription(
-        [OpaqueFunction(function=check), *declared, quiet, OpaqueFunction(function=make)]
+        [OpaqueFunction(function=check), *declared, *variables, OpaqueFunction(function=make)]
     )
 
 

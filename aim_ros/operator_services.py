@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool, Trigger
@@ -32,8 +31,6 @@ class OperatorServices:
         self._node, self._server = node, server
         self._permission, self._observer = permission, observer
         self._instruction = ''
-        # Of its own, so that nobody waits behind pictures to stop an arm.
-        group = MutuallyExclusiveCallbackGroup()
         for name, kind, callback in (
             ('set_instruction', SetInstruction, self._on_instruction),
             ('start', Trigger, self._on_start),
@@ -43,12 +40,12 @@ class OperatorServices:
             ('estop', Trigger, self._on_estop),
             ('clear_estop', Trigger, self._on_clear),
         ):
-            node.create_service(kind, f'~/{name}', callback, callback_group=group)
+            node.create_service(kind, f'~/{name}', callback)
         for topic, kind, heard in (
             ('estop', Bool, self.on_estop_topic),
             ('instruction', String, self.on_instruction_topic),
         ):
-            node.create_subscription(kind, topic, heard, LATCHED, callback_group=group)
+            node.create_subscription(kind, topic, heard, LATCHED)
 
     def on_estop_topic(self, message: Bool) -> None:
         """Stop when the button is pressed; releasing it starts nothing."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from aim_policy.config import ConfigError
+from aim_ros.installation import transport
 
 PAGE_BYTES, TICKS_PER_S = os.sysconf('SC_PAGE_SIZE'), os.sysconf('SC_CLK_TCK')
 END_S = 10.0
@@ -41,11 +42,28 @@ def arguments(**parameters: object) -> list[str]:
     return words
 
 
+def answer(name: str, **parameters: object) -> str:
+    """Run a node to its end and return the last line that it printed.
+
+    Raises:
+        ConfigError: it failed.
+    """
+    command = [str(executable(name)), *arguments(**parameters)]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=False, env={**os.environ, **transport()}
+    )
+    if done.returncode:
+        raise ConfigError(f'{name} ended with {done.returncode}')
+    return done.stdout.strip().splitlines()[-1]
+
+
 @contextmanager
 def running(name: str, **parameters: object) -> Iterator[subprocess.Popen]:
     """Run a node, silent apart from errors, until the end of the block."""
     command = [str(executable(name)), *arguments(**parameters), '--log-level', 'error']
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, env={**os.environ, **transport()}
+    )
     try:
         yield process
     finally:

@@ -9,16 +9,17 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import rclpy
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from aim_policy.config import ConfigError, from_dict
 from aim_ros.options import option as option
@@ -141,8 +142,28 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def apart(node: Node, callback: Callable[..., T]) -> Any:
+    """Return a callback of a node that may take its time: it runs in a thread of its own."""
+
+    async def begin(*arguments: Any) -> T:
+        done: Future = Future()
+
+        def work() -> None:
+            try:
+                done.set_result(callback(*arguments))
+            except Exception as error:  # belongs to who awaits it
+                done.set_exception(error)
+            if node.executor:
+                node.executor.wake()
+
+        threading.Thread(target=work, daemon=True, name=callback.__qualname__).start()
+        return await done
+
+    return begin
+
+
 class _Callbacks:
-    """Runs a node's callbacks in threads of their own; one that raises ends the node.
+    """Runs a node's callbacks in a thread of their own; one that raises ends the node.
 
     Attributes:
         failed: whether one has.
@@ -152,7 +173,7 @@ class _Callbacks:
         self.failed = False
         self._node = node
         self._stopped = threading.Lock()
-        self._executor = MultiThreadedExecutor(num_threads=4)
+        self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
         self._thread = threading.Thread(target=self._spin, daemon=True, name='callbacks')
         self._thread.start()

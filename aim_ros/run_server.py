@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import rclpy
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 
 from aim_ros import convert
 from aim_ros.action import RunPolicy
+from aim_ros.ros_util import apart
 
 FEEDBACK_PERIOD_S = 0.5
 POLL_S = 0.02
@@ -81,10 +81,9 @@ class RunServer:
             node,
             RunPolicy,
             '~/run',
-            execute_callback=self._execute,
+            execute_callback=apart(node, self._execute),
             goal_callback=self._on_goal,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
-            callback_group=ReentrantCallbackGroup(),
         )
 
     def wait(self, timeout_s: float) -> Run | None:

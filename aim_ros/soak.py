@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ import numpy as np
 
 from aim_policy.config import ConfigError
 from aim_policy.robot import load_robot
-from aim_ros.processes import arguments, executable, resident_bytes, running
+from aim_ros.processes import answer, resident_bytes, running
 
 SAMPLE_S = 0.5
 GROWTH_LIMIT, TICK_LIMIT_MS = 0.05, 10.0
@@ -98,14 +97,10 @@ def soak(robot_name: str, minutes: float) -> tuple[dict[str, float], dict[str, f
         sync__max_frozen_s=0.0,  # the fake world looks the same while nothing moves
         **common,
     )
-    watch = [str(executable('soak_node')), *arguments(seconds=minutes * 60, **common)]
     with bridge as simulator, policy as driver:
         memory = Memory({'sim_bridge': simulator.pid, 'policy': driver.pid})
         with memory.sampled():
-            done = subprocess.run(watch, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise ConfigError(f'soak_node ended with {done.returncode}')
-    figures = json.loads(done.stdout.strip().splitlines()[-1])
+            figures = json.loads(answer('soak_node', seconds=minutes * 60, **common))
     return figures, {name: growth(values) for name, values in memory.samples.items()}
 
 

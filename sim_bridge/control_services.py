@@ -10,12 +10,12 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from std_srvs.srv import SetBool
 
 from aim_policy.config import ConfigError
 from aim_ros import convert
+from aim_ros.ros_util import apart
 from aim_ros.srv import ResetEpisode, StepSimulation
 from sim_bridge.backend import Episode
 from sim_bridge.brake import WrongState
@@ -27,16 +27,15 @@ Reset = Callable[[ResetEpisode.Request, SimLoop], tuple[Episode, int]]
 
 
 class ControlServices:
-    """The services of one bridge. They run in the executor's threads and only hand work on."""
+    """The services of one bridge. They wait for the simulation thread in threads of their own."""
 
     def __init__(self, node: Node, runner: Runner, reset: Reset) -> None:
         """Offer the services; `reset` starts an episode in the simulation thread."""
         self._node, self._runner, self._reset = node, runner, reset
-        self._group = ReentrantCallbackGroup()
         self._offer(ResetEpisode, '~/reset_episode', self._on_reset)
         self._offer(SetBool, '~/pause', self._on_pause)
         self._offer(StepSimulation, '~/step', self._on_step)
-        StandardServices(node, runner, reset, self._group)
+        StandardServices(node, runner, reset)
 
     def _offer(self, kind: Any, name: str, answer: Callable[[Any, Any], None]) -> None:
         def callback(request: Any, response: Any) -> Any:
@@ -50,7 +49,7 @@ class ControlServices:
                 response.message = f'{type(error).__name__}: {error}'
             return response
 
-        self._node.create_service(kind, name, callback, callback_group=self._group)
+        self._node.create_service(kind, name, apart(self._node, callback))
 
     def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> None:
         episode, stamp_ns = self._runner.submit(lambda loop: self._reset(request, loop)).result()

@@ -14,13 +14,12 @@ from typing import Any
 
 import rclpy
 from rclpy.action.server import ActionServer, CancelResponse, GoalResponse
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from aim_policy.robot import ArmSpec, RobotSpec
 from aim_ros import convert
-from aim_ros.ros_util import RELIABLE
+from aim_ros.ros_util import RELIABLE, apart
 from sim_bridge.controller import TrajectoryCommand, TrajectoryRefused
 from sim_bridge.follow_goal import FollowGoal, ToleranceRequest
 from sim_bridge.runner import Runner
@@ -104,10 +103,9 @@ class FollowAction:
             node,
             self._action,
             f'{arm.controller}/follow_joint_trajectory',
-            execute_callback=self._execute,
-            goal_callback=self._on_goal,
+            execute_callback=apart(node, self._execute),
+            goal_callback=apart(node, self._on_goal),
             cancel_callback=lambda _: CancelResponse.ACCEPT,
-            callback_group=ReentrantCallbackGroup(),
         )
 
     def publish_state(self, loop: SimLoop) -> None:

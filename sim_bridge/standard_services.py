@@ -11,10 +11,10 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 
 from aim_policy.config import ConfigError
+from aim_ros.ros_util import apart
 from aim_ros.srv import ResetEpisode
 from sim_bridge.backend import Episode
 from sim_bridge.brake import WrongState
@@ -59,7 +59,6 @@ class StandardServices:
         node: Node,
         runner: Runner,
         reset: Callable[[ResetEpisode.Request, SimLoop], tuple[Episode, int]],
-        group: CallbackGroup,
     ) -> None:
         """See `sim_bridge.control_services.ControlServices`."""
         self._node, self._runner, self._reset = node, runner, reset
@@ -72,9 +71,7 @@ class StandardServices:
             kind = getattr(found.srv, name, None)  # older versions lack some
             if kind:
                 answer = getattr(self, f'_{snake_case(name)}')
-                node.create_service(
-                    kind, snake_case(name), self._answering(answer), callback_group=group
-                )
+                node.create_service(kind, snake_case(name), apart(node, self._answering(answer)))
 
     def _answering(self, answer: Callable[[Any, Any], int | None]) -> Callable[[Any, Any], Any]:
         codes = self._messages.Result

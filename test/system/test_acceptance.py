@@ -108,8 +108,9 @@ class Cell:
 
     def check_motion(self):
         """No command of this test left the limits or was faster than the joints may be."""
-        rows = np.array([m.position for m in self.targets()])
-        stamps = np.array([convert.to_ns(m.header.stamp) for m in self.targets()])
+        heard = list(self.targets())
+        rows = np.array([message.position for message in heard])
+        stamps = np.array([convert.to_ns(message.header.stamp) for message in heard])
         actions = self.robot.to_action(rows)
         assert np.isfinite(actions).all()
         assert (actions >= self.robot.lower - 1e-6).all()
