@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import rclpy
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -160,6 +161,12 @@ def apart(node: Node, callback: Callable[..., T]) -> Any:
         return await done
 
     return begin
+
+
+def serve_apart(node: Node, kind: type, name: str, answer: Callable[[Any, Any], Any]) -> None:
+    """Offer a service whose answers may take their time, while others are called back."""
+    group = ReentrantCallbackGroup()  # the default one waits for the answer
+    node.create_service(kind, name, apart(node, answer), callback_group=group)
 
 
 class _Callbacks:

@@ -15,7 +15,7 @@ from std_srvs.srv import SetBool
 
 from aim_policy.config import ConfigError
 from aim_ros import convert
-from aim_ros.ros_util import apart
+from aim_ros.ros_util import serve_apart
 from aim_ros.srv import ResetEpisode, StepSimulation
 from sim_bridge.backend import Episode
 from sim_bridge.brake import WrongState
@@ -49,7 +49,7 @@ class ControlServices:
                 response.message = f'{type(error).__name__}: {error}'
             return response
 
-        self._node.create_service(kind, name, apart(self._node, callback))
+        serve_apart(self._node, kind, name, callback)
 
     def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> None:
         episode, stamp_ns = self._runner.submit(lambda loop: self._reset(request, loop)).result()

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from rclpy.node import Node
 
 from aim_policy.config import ConfigError
-from aim_ros.ros_util import apart
+from aim_ros.ros_util import serve_apart
 from aim_ros.srv import ResetEpisode
 from sim_bridge.backend import Episode
 from sim_bridge.brake import WrongState
@@ -71,7 +71,7 @@ class StandardServices:
             kind = getattr(found.srv, name, None)  # older versions lack some
             if kind:
                 answer = getattr(self, f'_{snake_case(name)}')
-                node.create_service(kind, snake_case(name), apart(node, self._answering(answer)))
+                serve_apart(node, kind, snake_case(name), self._answering(answer))
 
     def _answering(self, answer: Callable[[Any, Any], int | None]) -> Callable[[Any, Any], Any]:
         codes = self._messages.Result

@@ -14,7 +14,7 @@ from std_msgs.msg import Empty  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
 from aim_ros.installation import transport  # noqa: E402
-from aim_ros.ros_util import apart  # noqa: E402
+from aim_ros.ros_util import serve_apart  # noqa: E402
 
 
 def test_a_callback_that_waits_stops_no_other():
@@ -27,7 +27,7 @@ def test_a_callback_that_waits_stops_no_other():
         response.success = heard.wait(10)
         return response
 
-    node.create_service(Trigger, '~/slow', apart(node, answer))
+    serve_apart(node, Trigger, '~/slow', answer)
     node.create_subscription(Empty, '~/topic', lambda _: heard.set(), 1)
     client, publisher = (
         node.create_client(Trigger, '~/slow'),
