@@ -90,6 +90,9 @@ def test_replay_gives_the_same_observations_and_the_same_chunks(
     launched.wait_for('recording to')
     listener.listen(ActionChunk, '/action_chunk', 1000)
     listener.wait('/action_chunk', lambda message: message.chunk_id >= 5, 90)
+    end = time.monotonic() + 30  # a loaded machine finds the cameras late
+    while len(live.found) < 10 and time.monotonic() < end:
+        time.sleep(0.05)
     launched.process.send_signal(signal.SIGINT)
     launched.wait(30)
     (folder,) = tmp_path.glob('*_bag')

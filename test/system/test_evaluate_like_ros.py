@@ -62,7 +62,9 @@ def test_a_whole_episode_gives_the_same_chunks_and_the_same_result(
     recorder, rollout = offline(robot, 'fake', untrained)
     result = rollout.episode(SCENE)
     same(recorder, listener.received['/action_chunk'], enough=result.chunks)
-    for name in ('seed', 'success', 'steps', 'chunks', 'rejected_chunks', 'reason'):
+    # The node may think once more before it hears of the end; nobody executes that chunk.
+    assert over_ros['chunks'] - result.chunks in (0, 1)
+    for name in ('seed', 'success', 'steps', 'rejected_chunks', 'reason'):
         assert getattr(result, name) == over_ros[name], name
 
 
