@@ -1,10 +1,9 @@
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from recordings import ROBOT, episode
 
 from aim_policy.config import ConfigError
 from aim_policy.data import ClipDataset, ClipSampler, collate
@@ -17,9 +16,6 @@ from aim_policy.normalise import normalisation_of
 from aim_policy.policy import AimPolicy
 from aim_policy.transforms import Transforms
 from aim_policy.value_map import chunk_maps, peak_px
-
-sys.path.insert(0, str(Path(__file__).parent))  # this folder is no package
-from recordings import ROBOT, episode  # noqa: E402
 
 TEST = load_model_config('test')
 MODEL = AimModel.random(TEST, seed=0)

@@ -6,19 +6,16 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
+from recordings import ROBOT, episode
 
 from aim_policy import fit_tokenizer, map_report, train_stage1
 from aim_policy.episode import write_episode
 from aim_policy.policy import AimPolicy
 from aim_policy.run_folder import RunFolder
 from aim_policy.weights import read_weights
-
-sys.path.insert(0, str(Path(__file__).parent))  # this folder is no package
-from recordings import ROBOT, episode  # noqa: E402
 
 CONFIG = """
 model: test
