@@ -87,6 +87,7 @@ class OtherMap(Ablation):
         if not hasattr(policy, 'sampler'):
             raise ConfigError('other_map needs a policy that imagines maps, expected policy aim')
         self._sampler, policy.sampler = policy.sampler, self
+        self.act = self._sampler.act
         self._donors: dict[tuple[str, str], list[Tensor]] = {}
         self._given: list[Tensor] = []
         self._own: list[Tensor] = []
@@ -120,16 +121,6 @@ class OtherMap(Ablation):
             return own
         value = self._given[min(len(self._own), len(self._given)) - 1]
         return self._sampler.freeze(value, context, own.rgb)
-
-    def act(
-        self,
-        context: Context,
-        intent: Intent,
-        generator: torch.Generator,
-        committed: Tensor | None = None,
-    ) -> Tensor:
-        """See `Sampler`."""
-        return self._sampler.act(context, intent, generator, committed)
 
 
 ABLATIONS: dict[str, type[Ablation]] = {

@@ -22,13 +22,12 @@ from aim_policy.registry import make_policy
 from aim_policy.robot import load_robot, share_dir
 from aim_ros.observer import Observer, ObserverConfig
 from aim_ros.policy_loop import PolicyLoop, Sent, Waiting
+from aim_ros.policy_parameters import PolicyParameters
 from aim_ros.results import EpisodeResult
 from aim_ros.trajectory import ChunkRejected, GateConfig, TrajectoryGate
 from sim_bridge.backend import make_backend
 from sim_bridge.controller import TrajectoryCommand
 from sim_bridge.sim_loop import EpisodeState, SimLoop
-
-MAX_REJECTED_CHUNKS = 5  # in a row; what the policy node allows
 
 
 class PolicyStopped(Exception):
@@ -139,7 +138,7 @@ class Rollout:
         except ValueError as error:  # an instruction that the policy cannot read
             raise PolicyStopped(str(error)) from error
         while world.state == EpisodeState.RUNNING:
-            self._look()
+            look(world, self._loop.observer)
             self._move(self._think())
         return world.reason
 
@@ -148,18 +147,9 @@ class Rollout:
         names = scene.task, scene.seed, scene.setting
         return self.world.backend.reset(*names, self.plan.instruction).instruction
 
-    def _look(self) -> None:
-        snapshot, observer = self.world.snapshot(), self._loop.observer
-        stamp_ns, state = snapshot.stamp_ns, snapshot.state
-        for camera, image in snapshot.images.items():
-            observer.add_image(camera, stamp_ns, image)
-        observer.add_joints(stamp_ns, state.joint_names, state.position)
-        if self.world.robot.joint_targets_topic:
-            observer.add_targets(stamp_ns, self.world.robot.joint_names, snapshot.target)
-
     def _think(self) -> Sent:
         reason = ''
-        for _ in range(MAX_REJECTED_CHUNKS):
+        for _ in range(PolicyParameters.max_rejected_chunks):
             try:
                 result = self._loop.poll(lambda: self.world.now_ns)
             except (ChunkRejected, ValueError) as error:  # ValueError: what it cannot use
@@ -196,6 +186,17 @@ class Rollout:
             inference_ms=float(np.median(tally.inference_ms)) if tally.inference_ms else 0.0,
             reason=reason,
         )
+
+
+def look(world: SimLoop, observer: Observer) -> None:
+    """Give an observer what the world's sensors say, as topics would."""
+    snapshot, robot = world.snapshot(), world.robot
+    stamp_ns, state = snapshot.stamp_ns, snapshot.state
+    for camera, image in snapshot.images.items():
+        observer.add_image(camera, stamp_ns, image)
+    observer.add_joints(stamp_ns, state.joint_names, state.position)
+    if robot.joint_targets_topic:
+        observer.add_targets(stamp_ns, robot.joint_names, snapshot.target)
 
 
 def node_parameters(prefix: str) -> dict[str, Any]:

@@ -20,10 +20,14 @@ from aim_ros.action import RunPolicy
 from aim_ros.msg import ActionChunk, EpisodeStatus
 from aim_ros.results import EpisodeResult, ResultWriter, table, unique_folder
 from aim_ros.ros_util import LATCHED, RELIABLE, option, parameters, run_node
+from aim_ros.run_client import is_done
 from aim_ros.srv import ResetEpisode
 from aim_ros.video import EpisodeVideo
 from sim_bridge.backend import FIRST_EVALUATION_SEED, check_setting, wording_of
 from sim_bridge.tasks import tasks_of
+
+# An answer is lost where the bridge has not discovered yet who asks.
+RESETS = 3
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class EvaluatorParameters:
     robot: str = option('aloha_agilex', 'YAML under config/robot, or a path')
     record: bool = option(False, 'write a video per episode')
     results_dir: str = option('results', 'a new folder is made in it')
+    reset_timeout_s: float = option(60.0, 'wall time after which a scene is asked for again')
     start_timeout_s: float = option(120.0, 'wall time for the other nodes to appear')
     episode_timeout_s: float = option(600.0, 'wall time after which an episode counts as failed')
 
@@ -60,7 +65,7 @@ class EvaluatorNode(Node):
         self._status: EpisodeStatus | None = None
         self._changed = threading.Condition()
         self.create_subscription(EpisodeStatus, 'episode_status', self._on_status, LATCHED)
-        self._latencies_ms: list[float] = []
+        self._chunks: list[ActionChunk] = []
         self.create_subscription(ActionChunk, 'action_chunk', self._on_chunk, RELIABLE)
         self._reset = self.create_client(ResetEpisode, 'sim_bridge/reset_episode')
         self._run = ActionClient(self, RunPolicy, f'{config.policy_node}/run')
@@ -72,7 +77,7 @@ class EvaluatorNode(Node):
             self._changed.notify_all()
 
     def _on_chunk(self, message: ActionChunk) -> None:
-        self._latencies_ms.append(message.inference_ms)
+        self._chunks.append(message)
 
     def work(self) -> int:
         """Evaluate; returns the exit code."""
@@ -116,12 +121,8 @@ class EvaluatorNode(Node):
 
     def _run_episode(self, task: str, seed: int) -> EpisodeResult:
         begin_s = time.monotonic()
-        self._latencies_ms.clear()
-        request = ResetEpisode.Request(task=task, setting=self._config.setting, seed=seed)
-        request.wording = self._config.instruction
-        scene = self._await(self._reset.call_async(request))
-        if not scene.success:
-            raise ConfigError(scene.message)
+        self._chunks.clear()
+        scene = self._reset_scene(task, seed)
         goal = RunPolicy.Goal(instruction=scene.instruction, seed=seed, not_before=scene.stamp)
         handle = self._await(self._run.send_goal_async(goal))
         if not handle.accepted:
@@ -131,6 +132,7 @@ class EvaluatorNode(Node):
         if not result.done():
             self._await(handle.cancel_goal_async())
         outcome = self._await(result).result
+        times_ms = [chunk.inference_ms for chunk in self._chunks]
         return EpisodeResult(
             task=task,
             setting=self._config.setting,
@@ -138,11 +140,30 @@ class EvaluatorNode(Node):
             success=status.state == EpisodeStatus.SUCCEEDED,
             steps=status.step,
             wall_s=time.monotonic() - begin_s,
-            chunks=outcome.chunks,
+            chunks=outcome.chunks - self._late_chunks(status),
             rejected_chunks=outcome.rejected_chunks,
-            inference_ms=float(np.median(self._latencies_ms)) if self._latencies_ms else 0.0,
+            inference_ms=float(np.median(times_ms)) if times_ms else 0.0,
             reason=reason,
         )
+
+    def _reset_scene(self, task: str, seed: int) -> ResetEpisode.Response:
+        request = ResetEpisode.Request(task=task, setting=self._config.setting, seed=seed)
+        request.wording = self._config.instruction
+        for _ in range(RESETS):
+            future = self._reset.call_async(request)
+            if is_done(future, self._config.reset_timeout_s):
+                break
+        else:
+            raise ConfigError(f'sim_bridge did not answer {RESETS} resets')
+        scene = future.result()
+        if not scene.success:
+            raise ConfigError(scene.message)
+        return scene
+
+    def _late_chunks(self, end: EpisodeStatus) -> int:
+        """Count what the policy thought of after the end, before it heard of it."""
+        end_ns = convert.to_ns(end.header.stamp)
+        return sum(convert.to_ns(chunk.header.stamp) >= end_ns for chunk in self._chunks)
 
     def _watch(self, stamp_ns: int, begin_s: float, result: Future) -> tuple[EpisodeStatus, str]:
         """Wait for the end of the episode that began at a stamp; say why if it failed."""
@@ -163,18 +184,9 @@ class EvaluatorNode(Node):
         raise KeyboardInterrupt
 
     def _await(self, future: Future) -> object:
-        """Wait for an answer while callbacks run in their own threads."""
-        done = threading.Event()
-        future.add_done_callback(lambda _: done.set())
-        end_s = time.monotonic() + self._config.episode_timeout_s
-        while not done.wait(0.1):
-            if not rclpy.ok():
-                raise KeyboardInterrupt
-            if time.monotonic() > end_s:
-                limit = f'{self._config.episode_timeout_s:.0f} s'
-                raise ConfigError(
-                    f'sim_bridge or {self._config.policy_node} did not answer in {limit}'
-                )
+        limit_s = self._config.episode_timeout_s
+        if not is_done(future, limit_s):
+            raise ConfigError(f'{self._config.policy_node} did not answer in {limit_s:.0f} s')
         return future.result()
 
 

@@ -27,6 +27,7 @@ from aim_ros.bag_reader import BagMessage, BagReader, in_order
 from aim_ros.bag_topics import CHUNKS, full_name, sensor_topics
 from aim_ros.msg import ActionChunk
 from aim_ros.ros_util import RELIABLE, option, parameters, run_node
+from aim_ros.run_client import is_done
 
 REPEAT_S = 0.05
 
@@ -175,13 +176,8 @@ class ReplayNode(Node):
                 self._sensors[topic].publish(data)
 
     def _wait_for(self, future: Future) -> Any:
-        done = threading.Event()
-        future.add_done_callback(lambda _: done.set())
-        end_s = time.monotonic() + self._config.answer_timeout_s
-        while not done.wait(0.1):
-            self._check_alive()
-            if time.monotonic() > end_s:
-                raise ConfigError(f'{self._config.policy_node} did not answer in time')
+        if not is_done(future, self._config.answer_timeout_s):
+            raise ConfigError(f'{self._config.policy_node} did not answer in time')
         return future.result()
 
     @staticmethod

@@ -111,6 +111,14 @@ def run_node(make: Callable[[], Node], interrupted: int = 0, stops: bool = False
             signal.signal(number, _interrupt)
     else:
         rclpy.init()
+    try:
+        return _run(make, interrupted)
+    finally:
+        gc.collect()  # nodes refer to themselves; without an end they leave their shared memory
+        gc.freeze()  # looking for garbage in a whole network would take seconds at the very end
+
+
+def _run(make: Callable[[], Node], interrupted: int) -> int:
     callbacks = None
     try:
         node = make()
@@ -133,7 +141,6 @@ def run_node(make: Callable[[], Node], interrupted: int = 0, stops: bool = False
         rclpy.try_shutdown()
         if callbacks:
             callbacks.join()
-        gc.freeze()  # looking for garbage in a whole network would take seconds at the very end
 
 
 def _interrupt(*_: object) -> None:

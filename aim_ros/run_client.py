@@ -1,12 +1,14 @@
-"""Lets a policy node drive, for programs that watch it."""
+"""Waits for answers of other nodes, for programs whose callbacks run in another thread."""
 
 from __future__ import annotations
 
 import threading
 import time
 
+import rclpy
 from rclpy.action import ActionClient
 from rclpy.action.client import ClientGoalHandle
+from rclpy.task import Future
 
 from aim_policy.config import ConfigError
 from aim_ros.action import RunPolicy
@@ -14,8 +16,25 @@ from aim_ros.action import RunPolicy
 RETRY_S = 0.2
 
 
+def is_done(future: Future, timeout_s: float) -> bool:
+    """Wait for an answer; False if there was none in time.
+
+    Raises:
+        KeyboardInterrupt: ROS was shut down, nobody will answer.
+    """
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    end_s = time.monotonic() + timeout_s
+    while not done.wait(0.1):
+        if not rclpy.ok():
+            raise KeyboardInterrupt
+        if time.monotonic() > end_s:
+            return False
+    return True
+
+
 def start_run(client: ActionClient, timeout_s: float) -> ClientGoalHandle:
-    """Begin a run, as soon as the node is active; callbacks run in other threads.
+    """Begin a run, as soon as the policy node is active.
 
     Raises:
         ConfigError: it did not become active in time.
@@ -24,10 +43,8 @@ def start_run(client: ActionClient, timeout_s: float) -> ClientGoalHandle:
     while time.monotonic() < end_s:
         if not client.wait_for_server(RETRY_S):
             continue
-        answered = threading.Event()
         future = client.send_goal_async(RunPolicy.Goal(instruction='stay where you are'))
-        future.add_done_callback(lambda _, answered=answered: answered.set())
-        if answered.wait(timeout_s) and future.result().accepted:
+        if is_done(future, timeout_s) and future.result().accepted:
             return future.result()
         time.sleep(RETRY_S)
     raise ConfigError(f'no policy node took a run in {timeout_s:.0f} s')

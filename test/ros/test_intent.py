@@ -8,6 +8,7 @@ import pytest
 from aim_policy.baseline import HoldPolicy
 from aim_policy.interface import ActionChunk, PolicyOutput, ValueMaps
 from aim_policy.map_view import Contact
+from aim_policy.rollout import look
 from aim_ros.gate_config import GateConfig
 from aim_ros.intent import Contacts, lack_of_intent, with_arm
 from aim_ros.observer import Observer, ObserverConfig
@@ -72,12 +73,7 @@ def test_the_arms_hold_still_until_a_map_shows_intent(robot, lockstep):
 
 
 def think(loop, world):
-    snapshot, robot = world.snapshot(), world.robot
-    for camera, image in snapshot.images.items():
-        loop.observer.add_image(camera, snapshot.stamp_ns, image)
-    state = snapshot.state
-    loop.observer.add_joints(snapshot.stamp_ns, state.joint_names, state.position)
-    loop.observer.add_targets(snapshot.stamp_ns, robot.joint_names, snapshot.target)
+    look(world, loop.observer)
     return loop.poll(lambda: world.now_ns)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from aim_policy.baseline import HoldPolicy
 from aim_policy.registry import make_policy
+from aim_policy.rollout import look
 from aim_ros.observer import Observer, ObserverConfig
 from aim_ros.policy_loop import PolicyLoop, Sent, Waiting
 from aim_ros.trajectory import ChunkConfig, ChunkRejected, GateConfig, TrajectoryGate
@@ -18,16 +19,6 @@ from sim_bridge.sim_loop import SimLoop
 def make(robot, policy, lockstep=True):
     observer = Observer(robot, ObserverConfig())
     return PolicyLoop(robot, policy, observer, TrajectoryGate(robot, GateConfig()), lockstep)
-
-
-def show(loop, world):
-    """Give the observer what the world's sensors say."""
-    snapshot, robot = world.snapshot(), world.robot
-    for camera, image in snapshot.images.items():
-        loop.observer.add_image(camera, snapshot.stamp_ns, image)
-    state = snapshot.state
-    loop.observer.add_joints(snapshot.stamp_ns, state.joint_names, state.position)
-    loop.observer.add_targets(snapshot.stamp_ns, robot.joint_names, snapshot.target)
 
 
 def execute(world, sent):
@@ -48,7 +39,7 @@ def run(robot, policy, chunks, seed=3):
     loop.start(episode.instruction, seed, world.now_ns)
     commanded = []
     for _ in range(chunks):
-        show(loop, world)
+        look(world, loop.observer)
         sent = loop.poll(lambda: 0)
         assert isinstance(sent, Sent)
         commanded.append(np.concatenate([t.positions for t in sent.trajectories], axis=1))
@@ -72,21 +63,21 @@ def test_the_policy_waits_until_its_steps_are_executed(robot):
     world, loop = SimLoop(FakeBackend(robot)), make(robot, HoldPolicy(robot))
     world.reset('click_bell', 1, 'easy')
     loop.start('wait', 0, world.now_ns)
-    show(loop, world)
+    look(world, loop.observer)
     execute(world, loop.poll(lambda: 0))
     for _ in range(GateConfig().execute_steps):
         assert isinstance(loop.poll(lambda: 0), Waiting)
         world.advance()
-        show(loop, world)
+        look(world, loop.observer)
     assert isinstance(loop.poll(lambda: 0), Sent)
 
 
 def test_observations_from_before_the_episode_are_ignored(robot):
     world, loop = SimLoop(FakeBackend(robot)), make(robot, HoldPolicy(robot))
     world.reset('click_bell', 1, 'easy')
-    show(loop, world)
+    look(world, loop.observer)
     loop.start('wait', 0, world.now_ns + 1)
-    show(loop, world)
+    look(world, loop.observer)
     waiting = loop.poll(lambda: 0)
     assert isinstance(waiting, Waiting)
     assert 'no image' in waiting.reason
@@ -105,7 +96,7 @@ def test_a_chunk_that_the_gate_refuses_never_leaves(robot):
     world, loop = SimLoop(FakeBackend(robot)), make(robot, WildPolicy(robot))
     world.reset('click_bell', 1, 'easy')
     loop.start('jump', 0, world.now_ns)
-    show(loop, world)
+    look(world, loop.observer)
     with pytest.raises(ChunkRejected, match='fl_joint2'):
         loop.poll(lambda: 0)
 
@@ -130,7 +121,7 @@ def test_hold_ends_what_is_underway_within_a_step(robot):
     world.reset('click_bell', 1, 'easy')
     loop.start('hold', 0, world.now_ns)
     assert loop.hold(world.now_ns) == ()
-    show(loop, world)
+    look(world, loop.observer)
     loop.poll(lambda: world.now_ns)
     held = loop.hold(world.now_ns + robot.dt_ns)
     assert [list(t.times_ns) for t in held] == [[robot.dt_ns]] * 2
@@ -150,7 +141,7 @@ def start_realtime(robot, policy=None, **chunks):
     )
     world.reset('click_bell', 1, 'easy')
     loop.start('hold', 0, world.now_ns)
-    show(loop, world)
+    look(world, loop.observer)
     return world, loop
 
 
@@ -164,7 +155,7 @@ def poll_late(world, loop, delay_steps):
 def advance(world, loop, steps):
     for _ in range(steps):
         world.advance()
-        show(loop, world)
+        look(world, loop.observer)
 
 
 def test_a_robot_at_rest_loses_no_row_to_thinking(robot):
@@ -273,7 +264,7 @@ def test_time_that_goes_back_disarms_until_a_fresh_set_is_there(robot):
     waiting = loop.poll(lambda: world.now_ns)
     assert waiting.reason == 'no image from head_camera yet'
     assert loop.hold(world.now_ns) == ()
-    show(loop, world)
+    look(world, loop.observer)
     assert isinstance(loop.poll(lambda: world.now_ns), Sent)
 
 

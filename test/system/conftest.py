@@ -2,10 +2,7 @@
 
 import contextlib
 import os
-import signal
-import subprocess
 import threading
-import time
 
 import pytest
 
@@ -13,53 +10,12 @@ if os.environ.get('AIM_ROS_REQUIRE') != '1':
     pytest.importorskip('aim_ros.msg', reason='needs ROS 2 and the built messages')
 
 import rclpy
-from rclpy.action import ActionClient
+from nodes import BIN, Launched, Listener, words
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 
-
-class Listener(Node):
-    """Collects messages of topics in the background."""
-
-    def __init__(self, context):
-        super().__init__('listener', context=context)
-        self.received = {}
-        self._changed = threading.Condition()
-
-    def listen(self, message_type, topic, qos=10):
-        self.received[topic] = []
-        self.create_subscription(
-            message_type, topic, lambda message: self._store(topic, message), qos
-        )
-
-    def action_client(self, action_type, name, timeout_s=20.0):
-        """Make a client in the executor's thread; rclpy announces them before they are ready."""
-        task = self.executor.create_task(lambda: ActionClient(self, action_type, name))
-        end = time.monotonic() + timeout_s
-        while not task.done() and time.monotonic() < end:
-            time.sleep(0.01)
-        assert task.result().wait_for_server(timeout_s)
-        return task.result()
-
-    def _store(self, topic, message):
-        with self._changed:
-            self.received[topic].append(message)
-            self._changed.notify_all()
-
-    def wait(self, topic, accept=lambda message: True, timeout_s=30.0, after=0):
-        """Return the first message of a topic that is accepted, past ones included.
-
-        The first `after` messages are left out.
-        """
-        end, seen = time.monotonic() + timeout_s, after
-        with self._changed:
-            while time.monotonic() < end:
-                for message in self.received[topic][seen:]:
-                    seen += 1
-                    if accept(message):
-                        return message
-                self._changed.wait(0.1)
-        raise AssertionError(f'{topic}: none of {seen} messages was accepted in {timeout_s} s')
+from aim_ros.installation import transport
+from aim_ros.msg import PolicyStatus
+from aim_ros.ros_util import LATCHED
 
 
 @pytest.fixture
@@ -82,55 +38,6 @@ def listener():
     thread.join(5)
 
 
-class Launched:
-    """A process in a group of its own, with its output."""
-
-    def __init__(self, command, **environment):
-        self.process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            env={**os.environ, 'PYTHONUNBUFFERED': '1', **environment},
-        )
-        self.output = ''
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.output += line
-
-    def wait_for(self, text, timeout_s=60.0):
-        end = time.monotonic() + timeout_s
-        while text not in self.output:
-            assert time.monotonic() < end, f'"{text}" did not appear in:\n{self.output}'
-            time.sleep(0.05)
-
-    def wait(self, timeout_s=120.0):
-        code = self.process.wait(timeout_s)
-        self._thread.join(5)
-        return code
-
-    def members(self):
-        """Return pid -> command line of what still runs in the group."""
-        found = {}
-        for pid in filter(str.isdigit, os.listdir('/proc')):
-            try:
-                if os.getpgid(int(pid)) == self.process.pid:
-                    with open(f'/proc/{pid}/cmdline', 'rb') as file:
-                        found[int(pid)] = file.read().replace(b'\0', b' ').decode()
-            except (ProcessLookupError, FileNotFoundError):
-                continue
-        return {pid: line for pid, line in found.items() if line}
-
-    def kill(self):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
-
-
 @pytest.fixture
 def start():
     """Start a command; whatever is left of it is killed at the end of the test."""
@@ -143,6 +50,23 @@ def start():
     yield start_one
     for launched in started:
         launched.kill()
+
+
+@pytest.fixture
+def evaluation(start, listener, tmp_path):
+    """Evaluate a policy on its first episode, not before the listener hears the policy."""
+
+    def evaluate(backend, checkpoint):
+        listener.listen(PolicyStatus, '/policy/status', LATCHED)
+        bridge = words(backend=backend)
+        policy = words(checkpoint=checkpoint)
+        evaluator = words(episodes=1, seed=1, results_dir=tmp_path)
+        nodes = [start(str(BIN / 'bridge_node'), *bridge, **transport())]
+        nodes.append(start(str(BIN / 'policy_node'), *policy, **transport()))
+        listener.wait('/policy/status', lambda message: message.state == PolicyStatus.IDLE)
+        return [*nodes, start(str(BIN / 'evaluator_node'), *evaluator, **transport())]
+
+    return evaluate
 
 
 @pytest.fixture

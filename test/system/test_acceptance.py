@@ -4,15 +4,13 @@ import math
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ament_index_python.packages import get_package_prefix
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from nodes import BIN, done
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
@@ -26,11 +24,10 @@ from aim_policy.transforms import Normalisation
 from aim_ros import convert
 from aim_ros.action import RunPolicy
 from aim_ros.msg import PolicyStatus
+from aim_ros.ros_util import LATCHED
 
 pytestmark = pytest.mark.ros
-BIN = Path(get_package_prefix('aim_ros')) / 'lib' / 'aim_ros'
 ODD = Path(__file__).with_name('odd_policy_node.py')
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 CHUNK_S = 16 * 0.06
 COMMANDS = ('left_arm_controller/joint_trajectory', 'right_arm_controller/joint_trajectory')
 STATUS, TARGETS = 'policy/status', 'joint_targets'
@@ -56,7 +53,7 @@ class Cell:
         self.plugged = True
         self._cable = listener.create_publisher(Image, 'left_camera/cable', 5)
         listener.create_subscription(Image, 'left_camera/image_raw', self._relay, 5)
-        self.client = listener.action_client(RunPolicy, 'policy/run', 40.0)
+        self.client = listener.action_client(RunPolicy, 'policy/run', 'policy', 40.0)
         self.wait_state(PolicyStatus.IDLE)
 
     def start_bridge(self):
@@ -76,10 +73,8 @@ class Cell:
         result = handle.get_result_async()
         return lambda: done(result).result
 
-    def call(self, kind, name, request=None):
-        client = self.listener.create_client(kind, f'policy/{name}')
-        assert client.wait_for_service(10)
-        return done(client.call_async(request or kind.Request()))
+    def call(self, kind, name, **fields):
+        return self.listener.call(kind, f'policy/{name}', **fields)
 
     def wait_state(self, state, after=0):
         return self.listener.wait(STATUS, lambda m: m.state == state, after=after)
@@ -130,13 +125,6 @@ class Cell:
 
         message = self.listener.wait('/diagnostics', accept, after=after)
         return next(s for s in message.status if s.name.endswith(component))
-
-
-def done(future, timeout_s=20.0):
-    event = threading.Event()
-    future.add_done_callback(lambda _: event.set())
-    assert event.wait(timeout_s), 'no answer'
-    return future.result()
 
 
 @pytest.fixture
@@ -267,7 +255,7 @@ def test_joints_of_another_robot_end_the_run_with_both_lists(start, listener):
     wrong = JointState(name=['shoulder', 'elbow'], position=[0.0, 0.0])
     wrong.header.stamp.sec = 1
     timer = listener.create_timer(0.1, lambda: publisher.publish(wrong))
-    client = listener.action_client(RunPolicy, 'policy/run', 40.0)
+    client = listener.action_client(RunPolicy, 'policy/run', 'policy', 40.0)
     handle = done(client.send_goal_async(RunPolicy.Goal(instruction='move')))
     result = done(handle.get_result_async()).result
     assert result.reason == RunPolicy.Result.ABORTED
@@ -326,9 +314,9 @@ def test_without_control_chunks_are_shown_and_nothing_is_sent(cell):
     result = c.run('move')
     c.listener.wait(STATUS, lambda m: m.chunks >= 3 and not m.control_enabled)
     assert c.sent() == [0, 0]
-    assert c.call(SetBool, 'enable_control', SetBool.Request(data=True)).success
+    assert c.call(SetBool, 'enable_control', data=True).success
     c.moving()
-    assert c.call(SetBool, 'enable_control', SetBool.Request(data=False)).success
+    assert c.call(SetBool, 'enable_control', data=False).success
     c.rests(0.2)
     c.call(Trigger, 'stop')
     assert result().reason == RunPolicy.Result.CANCELLED

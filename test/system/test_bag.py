@@ -2,11 +2,10 @@
 
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-from ament_index_python.packages import get_package_prefix
+from nodes import BIN
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, JointState
 
@@ -19,7 +18,7 @@ from aim_ros.msg import ActionChunk
 from aim_ros.observer import Observer, ObserverConfig
 
 pytestmark = pytest.mark.ros
-RECORDER = Path(get_package_prefix('aim_ros')) / 'lib' / 'aim_ros' / 'recorder_node'
+RECORDER = BIN / 'recorder_node'
 
 
 class LiveObserver:

@@ -1,40 +1,40 @@
 """The bridge node by itself: what it takes, what it refuses, what it needs."""
 
 import math
-from pathlib import Path
 
 import pytest
-from ament_index_python.packages import get_package_prefix
 from builtin_interfaces.msg import Duration, Time
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from nodes import BIN
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from aim_ros import convert
 from aim_ros.msg import EpisodeStatus
+from aim_ros.ros_util import LATCHED
 from aim_ros.srv import ResetEpisode
 
 pytestmark = pytest.mark.ros
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-BRIDGE = Path(get_package_prefix('aim_ros')) / 'lib' / 'aim_ros' / 'bridge_node'
+BRIDGE = BIN / 'bridge_node'
 
 
 @pytest.fixture
 def bridge(start, listener, robot):
     """A bridge on the fake world with an episode running; publishers for both arms."""
     launched = start(str(BRIDGE), '--ros-args', '-p', 'backend:=fake', '-p', 'partial_wait_s:=0.2')
-    client = listener.create_client(ResetEpisode, 'sim_bridge/reset_episode')
-    assert client.wait_for_service(30)
     listener.listen(EpisodeStatus, 'episode_status', LATCHED)
     listener.listen(JointState, 'joint_targets')
     for arm in robot.arms:
         name = f'{arm.controller}/joint_trajectory'
         launched.__dict__[arm.name] = listener.create_publisher(JointTrajectory, name, 10)
-    response = client.call(ResetEpisode.Request(task='click_bell', setting='easy', seed=3))
+    response = reset(listener, task='click_bell', seed=3)
     assert response.success, response.message
-    launched.client, launched.stamp = client, response.stamp
+    launched.stamp = response.stamp
     listener.wait('episode_status', lambda message: message.state == EpisodeStatus.RUNNING)
     return launched
+
+
+def reset(listener, **scene):
+    return listener.call(ResetEpisode, 'sim_bridge/reset_episode', setting='easy', **scene)
 
 
 def trajectory(robot, value=0.2, steps=3):
@@ -95,14 +95,14 @@ def test_a_bad_trajectory_is_refused_and_the_motion_goes_on(
     assert bridge.process.poll() is None
 
 
-def test_a_reset_that_cannot_be_done_says_why(bridge):
-    answer = bridge.client.call(ResetEpisode.Request(task='clik_bell', setting='easy'))
+def test_a_reset_that_cannot_be_done_says_why(bridge, listener):
+    answer = reset(listener, task='clik_bell')
     assert not answer.success
     assert 'did you mean "click_bell"' in answer.message
 
 
-def test_a_seed_that_names_no_scene_is_refused(bridge):
-    answer = bridge.client.call(ResetEpisode.Request(task='click_bell', setting='easy', seed=-1))
+def test_a_seed_that_names_no_scene_is_refused(bridge, listener):
+    answer = reset(listener, task='click_bell', seed=-1)
     assert not answer.success
     assert answer.message == 'seed is -1, expected 0 or more'
 

@@ -1,9 +1,7 @@
 """People run the simulation: by our own services, and by those of the standard where it is."""
 
-from pathlib import Path
-
 import pytest
-from ament_index_python.packages import get_package_prefix
+from nodes import BIN
 from std_srvs.srv import SetBool
 
 from aim_ros import convert
@@ -11,7 +9,7 @@ from aim_ros.msg import EpisodeStatus
 from aim_ros.srv import ResetEpisode, StepSimulation
 
 pytestmark = pytest.mark.ros
-BRIDGE = Path(get_package_prefix('aim_ros')) / 'lib' / 'aim_ros' / 'bridge_node'
+BRIDGE = BIN / 'bridge_node'
 
 
 @pytest.fixture
@@ -20,29 +18,23 @@ def bridge(start, listener):
     return start(str(BRIDGE), '--ros-args', '-p', 'backend:=fake', '-p', 'execution:=realtime')
 
 
-def call(listener, kind, name, **fields):
-    client = listener.create_client(kind, name)
-    assert client.wait_for_service(30)
-    return client.call(kind.Request(**fields))
-
-
 def begin(listener):
     fields = {'task': 'click_bell', 'setting': 'easy', 'seed': 3}
-    response = call(listener, ResetEpisode, 'sim_bridge/reset_episode', **fields)
+    response = listener.call(ResetEpisode, 'sim_bridge/reset_episode', **fields)
     assert response.success, response.message
 
 
 def test_a_paused_simulation_moves_by_steps(bridge, listener, robot):
     listener.listen(EpisodeStatus, 'episode_status')
     step, pause = (StepSimulation, 'sim_bridge/step'), (SetBool, 'sim_bridge/pause')
-    assert call(listener, *step).message == 'no episode was started'
+    assert listener.call(*step).message == 'no episode was started'
     begin(listener)
-    assert call(listener, *step).message == 'the simulation is not paused'
-    assert call(listener, *pause, data=True).success
-    first, second = (call(listener, *step, steps=count).stamp for count in (1, 4))
+    assert listener.call(*step).message == 'the simulation is not paused'
+    assert listener.call(*pause, data=True).success
+    first, second = (listener.call(*step, steps=count).stamp for count in (1, 4))
     assert convert.to_ns(second) - convert.to_ns(first) == 4 * robot.dt_ns
     seen = listener.wait('episode_status', lambda message: message.header.stamp == second)
-    assert call(listener, *pause, data=False).success
+    assert listener.call(*pause, data=False).success
     listener.wait('episode_status', lambda message: message.step > seen.step + 3)
 
 
@@ -53,7 +45,7 @@ def test_the_standard_services_do_the_same(bridge, listener):
 
     def ask(name, **fields):
         snake = ''.join(f'_{c.lower()}' if c.isupper() else c for c in name).lstrip('_')
-        return call(listener, getattr(services, name), snake, **fields)
+        return listener.call(getattr(services, name), snake, **fields)
 
     features = ask('GetSimulatorFeatures').features.features
     assert messages.SimulatorFeatures.STEP_SIMULATION_MULTIPLE in features

@@ -1,27 +1,26 @@
 """The policy node by itself: what it listens to, what it refuses."""
 
 import threading
-from pathlib import Path
 from queue import Queue
 
 import pytest
-from ament_index_python.packages import get_package_prefix
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from nodes import BIN, done
 from rcl_interfaces.srv import DescribeParameters, ListParameters
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from aim_ros.action import RunPolicy
 from aim_ros.msg import PolicyStatus
+from aim_ros.ros_util import LATCHED
 from aim_ros.srv import SetInstruction
 
 pytestmark = pytest.mark.ros
-POLICY = Path(get_package_prefix('aim_ros')) / 'lib' / 'aim_ros' / 'policy_node'
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+POLICY = BIN / 'policy_node'
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def node(start, listener):
 
 def test_no_ground_truth_reaches_the_policy(node, listener, robot):
     """Everything it subscribes to is a sensor of the robot."""
-    listener.action_client(RunPolicy, 'policy/run')  # it is discovered when this returns
+    listener.action_client(RunPolicy, 'policy/run', 'policy')  # it is discovered when this returns
     found = dict(listener.get_subscriber_names_and_types_by_node('policy', '/'))
     expected = {f'/{camera.name}/image_raw' for camera in robot.cameras}
     expected |= {'/joint_states', '/joint_targets', '/instruction', '/estop'}
@@ -44,7 +43,7 @@ def test_no_ground_truth_reaches_the_policy(node, listener, robot):
 
 
 def test_it_is_silent_and_waiting_without_observations(node, listener, robot):
-    client = listener.action_client(RunPolicy, 'policy/run')
+    client = listener.action_client(RunPolicy, 'policy/run', 'policy')
     client.send_goal_async(RunPolicy.Goal(instruction='press the bell'))
     waiting = listener.wait('policy/status', lambda m: m.state == PolicyStatus.WAITING)
     assert 'no controller of the' in waiting.reason
@@ -56,7 +55,7 @@ def test_it_is_silent_and_waiting_without_observations(node, listener, robot):
 
 
 def test_an_empty_instruction_and_a_second_run_are_refused(node, listener):
-    client = listener.action_client(RunPolicy, 'policy/run')
+    client = listener.action_client(RunPolicy, 'policy/run', 'policy')
     for instruction, accepted in ((' ', False), ('press', True), ('press', False)):
         done = threading.Event()
         future = client.send_goal_async(RunPolicy.Goal(instruction=instruction))
@@ -69,7 +68,7 @@ def test_an_empty_instruction_and_a_second_run_are_refused(node, listener):
 
 def test_an_instruction_that_the_network_cannot_read_ends_the_run_not_the_node(start, listener):
     start(str(POLICY), '--ros-args', '-p', 'policy:=aim')
-    client, results = listener.action_client(RunPolicy, 'policy/run'), Queue()
+    client, results = listener.action_client(RunPolicy, 'policy/run', 'policy'), Queue()
     future = client.send_goal_async(RunPolicy.Goal(instruction='very ' * 40 + 'long'))
     future.add_done_callback(
         lambda accepted: accepted.result().get_result_async().add_done_callback(results.put)
@@ -88,30 +87,17 @@ def managed(start, listener):
     return launched
 
 
-def call(listener, kind, name, request):
-    client = listener.create_client(kind, f'policy/{name}')
-    assert client.wait_for_service(10)
-    return answer(client.call_async(request))
-
-
-def answer(future):
-    done = threading.Event()
-    future.add_done_callback(lambda _: done.set())
-    assert done.wait(15)
-    return future.result()
-
-
 def change(listener, transition):
-    request = ChangeState.Request(transition=Transition(id=transition))
-    return call(listener, ChangeState, 'change_state', request).success
+    wanted = Transition(id=transition)
+    return listener.call(ChangeState, 'policy/change_state', transition=wanted).success
 
 
 def accepted(listener, client):
-    return answer(client.send_goal_async(RunPolicy.Goal(instruction='press'))).accepted
+    return done(client.send_goal_async(RunPolicy.Goal(instruction='press'))).accepted
 
 
 def test_a_goal_is_refused_unless_the_node_is_active(managed, listener):
-    client = listener.action_client(RunPolicy, 'policy/run')
+    client = listener.action_client(RunPolicy, 'policy/run', 'policy')
     assert not accepted(listener, client)
     assert change(listener, Transition.TRANSITION_CONFIGURE)
     assert not accepted(listener, client)
@@ -127,20 +113,20 @@ def test_a_goal_is_refused_unless_the_node_is_active(managed, listener):
 
 
 def test_a_run_can_be_started_and_stopped_without_an_action_client(node, listener):
-    assert 'instruction is empty' in call(listener, Trigger, 'start', Trigger.Request()).message
-    request = SetInstruction.Request(instruction='press the bell')
-    assert call(listener, SetInstruction, 'set_instruction', request).success
-    assert call(listener, Trigger, 'start', Trigger.Request()).success
+    assert 'instruction is empty' in listener.call(Trigger, 'policy/start').message
+    told = {'instruction': 'press the bell'}
+    assert listener.call(SetInstruction, 'policy/set_instruction', **told).success
+    assert listener.call(Trigger, 'policy/start').success
     listener.wait('policy/status', lambda m: m.state == PolicyStatus.WAITING)
-    assert call(listener, Trigger, 'stop', Trigger.Request()).message == 'stopped'
+    assert listener.call(Trigger, 'policy/stop').message == 'stopped'
 
 
 def test_parameters_describe_themselves(node, listener):
     """`ros2 param describe` reads like documentation."""
-    names = call(listener, ListParameters, 'list_parameters', ListParameters.Request())
+    names = listener.call(ListParameters, 'policy/list_parameters')
     own = [n for n in names.result.names if not n.startswith(('use_sim_time', 'start_type'))]
-    request = DescribeParameters.Request(names=own)
-    described = call(listener, DescribeParameters, 'describe_parameters', request).descriptors
+    name = 'policy/describe_parameters'
+    described = listener.call(DescribeParameters, name, names=own).descriptors
     by_name = {found.name: found for found in described}
     assert by_name['safety.limit_policy'].additional_constraints == 'one of clamp, reject'
     assert by_name['safety.max_age_s'].floating_point_range[0].to_value == 60.0

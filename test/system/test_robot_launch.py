@@ -7,7 +7,6 @@ from functools import partial
 import pytest
 import yaml
 from nav_msgs.msg import Path
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -15,9 +14,9 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from aim_policy.robot import share_dir
 from aim_ros import convert
 from aim_ros.msg import ActionChunk, EpisodeStatus
+from aim_ros.ros_util import LATCHED
 
 pytestmark = pytest.mark.ros
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 DRIVER = """
 from launch import LaunchDescription

@@ -1,12 +1,11 @@
 """Value maps on topics, drawn for those who listen."""
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-from ament_index_python.packages import get_package_prefix
 from geometry_msgs.msg import PointStamped
+from nodes import BIN
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
@@ -16,7 +15,7 @@ from aim_ros.policy_loop import Sent
 from aim_ros.value_map_topics import ValueMapTopics
 
 pytestmark = pytest.mark.ros
-CLOUD = Path(get_package_prefix('aim_ros')) / 'lib' / 'aim_ros' / 'cloud_node'
+CLOUD = BIN / 'cloud_node'
 STAMP_NS = 5_000_000_000
 
 

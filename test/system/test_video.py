@@ -1,43 +1,31 @@
 """Videos have one frame per policy step, also where pictures got lost."""
 
-import threading
 import time
 
 import av
 import numpy as np
 import pytest
-import rclpy
+from sensor_msgs.msg import Image
 
 from aim_ros import convert
 from aim_ros.video import EVERY_FRAME, EpisodeVideo
 
 pytestmark = pytest.mark.ros
-rclpy_image = pytest.importorskip('sensor_msgs.msg').Image
 
 
 @pytest.fixture
-def camera(robot):
-    """A node with a video on it, and a function that shows it a grey picture of a step."""
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node('video_test', context=context)
-    video = EpisodeVideo(node, robot)
+def camera(listener, robot):
+    """A video, and a function that shows it a grey picture of a step."""
+    video = EpisodeVideo(listener, robot)
     spec = robot.cameras[0]
-    publisher = node.create_publisher(rclpy_image, f'{spec.name}/image_raw', EVERY_FRAME)
-    executor = rclpy.executors.SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin, daemon=True)
-    thread.start()
+    publisher = listener.create_publisher(Image, f'{spec.name}/image_raw', EVERY_FRAME)
 
     def show(step):
         pixels = np.full((spec.height, spec.width, 3), 20 * step, np.uint8)
         publisher.publish(convert.to_image(pixels, step * robot.dt_ns, 'camera'))
         time.sleep(0.05)
 
-    yield video, show
-    executor.shutdown()
-    thread.join()
-    rclpy.shutdown(context=context)
+    return video, show
 
 
 @pytest.mark.parametrize(
