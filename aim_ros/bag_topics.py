@@ -44,21 +44,44 @@ def sensor_topics(robot: RobotSpec) -> tuple[TopicSpec, ...]:
     )
 
 
+def motion_topics(robot: RobotSpec) -> tuple[TopicSpec, ...]:
+    """Return what somebody publishes wherever this robot is moved: sensors and commands."""
+    return (*sensor_topics(robot), *_commands(robot))
+
+
+def _commands(robot: RobotSpec) -> tuple[TopicSpec, ...]:
+    kind = 'trajectory_msgs/msg/JointTrajectory'
+    return tuple(TopicSpec(f'{arm.controller}/joint_trajectory', kind) for arm in robot.arms)
+
+
 def recorded_topics(robot: RobotSpec, policy_node: str = 'policy') -> tuple[TopicSpec, ...]:
     """Return everything that is worth keeping of a run."""
-    maps = [f'value_map/{camera.name}' for camera in robot.cameras]
-    command = 'trajectory_msgs/msg/JointTrajectory'
+    path = 'nav_msgs/msg/Path'
     return (
-        *sensor_topics(robot),
+        *motion_topics(robot),
         TopicSpec(INSTRUCTION, 'std_msgs/msg/String', latched=True),
         TopicSpec(EPISODE_STATUS, 'aim_ros/msg/EpisodeStatus', latched=True),
-        *(TopicSpec(f'{arm.controller}/joint_trajectory', command) for arm in robot.arms),
-        *(TopicSpec(f'{name}/{part}', _IMAGE) for name in maps for part in ('image', 'overlay')),
+        TopicSpec('robot_description', 'std_msgs/msg/String', latched=True),
+        *(TopicSpec(f'planned_path/{arm.name}', path, latched=True) for arm in robot.arms),
+        *(topic for camera in robot.cameras for topic in _maps(camera.name)),
         TopicSpec(CHUNKS, 'aim_ros/msg/ActionChunk'),
         TopicSpec(f'{policy_node}/status', 'aim_ros/msg/PolicyStatus', latched=True),
+        TopicSpec(f'{policy_node}/heartbeat', 'std_msgs/msg/Header'),
+        TopicSpec('estop', 'std_msgs/msg/Bool', latched=True),
+        TopicSpec('/diagnostics', 'diagnostic_msgs/msg/DiagnosticArray'),
+        TopicSpec('/rosout', 'rcl_interfaces/msg/Log', latched=True),
         TopicSpec('/clock', 'rosgraph_msgs/msg/Clock'),
         TopicSpec(TF, _TF),
         TopicSpec(TF_STATIC, _TF, latched=True),
+    )
+
+
+def _maps(camera: str) -> tuple[TopicSpec, ...]:
+    base = f'value_map/{camera}'
+    return (
+        *(TopicSpec(f'{base}/{part}', _IMAGE) for part in ('image', 'overlay')),
+        *(TopicSpec(info_topic(name), _INFO) for name in (base, f'{base}/overlay')),
+        TopicSpec(f'value_peak/{camera}', 'geometry_msgs/msg/PointStamped'),
     )
 
 

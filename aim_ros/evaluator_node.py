@@ -5,48 +5,31 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.node import Node
 from rclpy.task import Future
+from std_msgs.msg import Bool
 
 from aim_policy.config import ConfigError
 from aim_policy.robot import load_robot
 from aim_ros import convert
 from aim_ros.action import RunPolicy
+from aim_ros.evaluator_parameters import EvaluatorParameters
 from aim_ros.msg import ActionChunk, EpisodeStatus
 from aim_ros.results import EpisodeResult, ResultWriter, table, unique_folder
-from aim_ros.ros_util import LATCHED, RELIABLE, option, parameters, run_node
+from aim_ros.ros_util import LATCHED, RELIABLE, parameters, run_node
 from aim_ros.run_client import is_done
 from aim_ros.srv import ResetEpisode
 from aim_ros.video import EpisodeVideo
-from sim_bridge.backend import FIRST_EVALUATION_SEED, check_setting, wording_of
+from sim_bridge.backend import FIRST_EVALUATION_SEED
 from sim_bridge.tasks import tasks_of
 
 # An answer is lost where the bridge has not discovered yet who asks.
 RESETS = 3
-
-
-@dataclass(frozen=True)
-class EvaluatorParameters:
-    """Parameters of the node."""
-
-    task: str = option('click_bell', 'task name, or all')
-    setting: str = option('easy', 'difficulty of the scenes')
-    episodes: int = option(3, 'episodes per task')
-    seed: int = option(0, 'episodes use scene seeds from 100000 x (1 + seed) upwards')
-    instruction: str = option('auto', 'wording: seen, unseen, or auto (unseen if hard)')
-    policy: str = option('aim', 'name of the policy, for the results')
-    policy_node: str = option('policy', 'node whose ~/run action is evaluated')
-    robot: str = option('aloha_agilex', 'YAML under config/robot, or a path')
-    record: bool = option(False, 'write a video per episode')
-    results_dir: str = option('results', 'a new folder is made in it')
-    reset_timeout_s: float = option(60.0, 'wall time after which a scene is asked for again')
-    start_timeout_s: float = option(120.0, 'wall time for the other nodes to appear')
-    episode_timeout_s: float = option(600.0, 'wall time after which an episode counts as failed')
 
 
 class EvaluatorNode(Node):
@@ -56,12 +39,6 @@ class EvaluatorNode(Node):
         super().__init__('evaluator')
         self._config = config = parameters(self, EvaluatorParameters)
         self._tasks = tasks_of([config.task])
-        check_setting(config.setting)
-        wording_of(config.setting, config.instruction)
-        if config.seed < 0:
-            raise ConfigError(f'seed is {config.seed}, expected 0 or more')
-        if config.episodes < 1:
-            raise ConfigError(f'episodes is {config.episodes}, expected at least 1')
         self._status: EpisodeStatus | None = None
         self._changed = threading.Condition()
         self.create_subscription(EpisodeStatus, 'episode_status', self._on_status, LATCHED)
@@ -69,6 +46,11 @@ class EvaluatorNode(Node):
         self.create_subscription(ActionChunk, 'action_chunk', self._on_chunk, RELIABLE)
         self._reset = self.create_client(ResetEpisode, 'sim_bridge/reset_episode')
         self._run = ActionClient(self, RunPolicy, f'{config.policy_node}/run')
+        self._recorded = threading.Event()
+        if config.recorder:
+            self.create_subscription(
+                Bool, f'{config.recorder}/listening', lambda _: self._recorded.set(), LATCHED
+            )
         self._video = EpisodeVideo(self, load_robot(config.robot)) if config.record else None
 
     def _on_status(self, message: EpisodeStatus) -> None:
@@ -82,10 +64,7 @@ class EvaluatorNode(Node):
     def work(self) -> int:
         """Evaluate; returns the exit code."""
         config = self._config
-        timeout_s = config.start_timeout_s
-        if not (self._reset.wait_for_service(timeout_s) and self._run.wait_for_server(timeout_s)):
-            missing = f'sim_bridge or {config.policy_node} did not appear in {timeout_s:.0f} s'
-            raise ConfigError(missing)
+        self._wait_for_nodes()
         name = f'{config.task}_{config.setting}_{config.policy}'
         writer = ResultWriter(unique_folder(config.results_dir, name), self._about())
         first = FIRST_EVALUATION_SEED * (1 + config.seed)
@@ -96,6 +75,17 @@ class EvaluatorNode(Node):
             self._tell(number, len(jobs), result)
         print(f'\n{table(writer.summary())}\n\nresults: {writer.path}', flush=True)
         return 0
+
+    def _wait_for_nodes(self) -> None:
+        config, timeout_s = self._config, self._config.start_timeout_s
+        waits = {
+            'sim_bridge': self._reset.wait_for_service,
+            config.policy_node: self._run.wait_for_server,
+            **({config.recorder: self._recorded.wait} if config.recorder else {}),
+        }
+        for name, wait in waits.items():
+            if not wait(timeout_s):
+                raise ConfigError(f'{name} was not ready in {timeout_s:.0f} s')
 
     def _about(self) -> dict:
         return {'command': sys.argv, **asdict(self._config)}

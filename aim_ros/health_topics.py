@@ -14,7 +14,7 @@ from aim_ros.msg import PolicyStatus
 from aim_ros.observer import Observer
 from aim_ros.permission import Permission
 from aim_ros.policy_loop import PolicyLoop
-from aim_ros.ros_util import HEARTBEAT, LATCHED, RELIABLE
+from aim_ros.ros_util import HEARTBEAT, RELIABLE, STATES
 from aim_ros.run_worker import RunWorker
 from aim_ros.sensor_topics import SensorTopics
 
@@ -35,7 +35,7 @@ class HealthTopics:
         self._worker: RunWorker | None = None
         self._loop: PolicyLoop | None = None
         self._policy, self._lockstep, self._ticks = '', False, 0
-        self._status = node.create_publisher(PolicyStatus, '~/status', LATCHED)
+        self._status = node.create_publisher(PolicyStatus, '~/status', STATES)
         self._heartbeat = node.create_publisher(Header, '~/heartbeat', HEARTBEAT)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
         node.create_timer(period_s, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))

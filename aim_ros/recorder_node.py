@@ -17,16 +17,18 @@ from pathlib import Path
 
 import rclpy
 import yaml
+from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Bool
 
 from aim_policy.config import ConfigError
 from aim_policy.robot import load_robot
 from aim_ros.bag import BagWriter, offered_qos
 from aim_ros.bag_schema import definition
-from aim_ros.bag_topics import TopicSpec, full_name, recorded_topics
-from aim_ros.ros_util import option, parameters, run_node
+from aim_ros.bag_topics import TopicSpec, full_name, motion_topics, recorded_topics
+from aim_ros.ros_util import LATCHED, option, parameters, run_node
 
 DEPTH = 1000
 FLUSH_S = 1.0
@@ -66,7 +68,10 @@ class RecorderNode(Node):
         self._subscriptions_of: dict[str, rclpy.subscription.Subscription] = {}
         for spec in recorded_topics(robot):
             self._add(full_name(namespace, spec.name), spec)
-        self.create_timer(QOS_CHECK_S, self._follow_publishers)
+        self._unheard = {full_name(namespace, spec.name) for spec in motion_topics(robot)}
+        self._listening = self.create_publisher(Bool, '~/listening', LATCHED)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulator's stands still at first
+        self.create_timer(QOS_CHECK_S, self._follow_publishers, clock=steady)
 
     def _add(self, topic: str, spec: TopicSpec) -> None:
         package, _, name = spec.type_name.split('/')
@@ -118,6 +123,14 @@ class RecorderNode(Node):
             if offers and asks_too_much:
                 self.destroy_subscription(subscription)
                 self._subscribe(topic, subscription.msg_type, reliable, latched)
+        self._tell_listening()
+
+    def _tell_listening(self) -> None:
+        """Say once that nothing of a run will be missed: publishers are found late at times."""
+        if self._unheard:
+            self._unheard -= {topic for topic in self._unheard if self.count_publishers(topic)}
+            if not self._unheard:
+                self._listening.publish(Bool(data=True))
 
     def work(self) -> None:
         """Write until the node is shut down, then finish the bag."""

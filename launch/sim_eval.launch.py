@@ -59,6 +59,7 @@ def make_nodes(value: Values) -> list:
         instruction=value['instruction'],
         policy=value['policy'],
         policy_node='expert' if expert else 'policy',
+        recorder='recorder' if value['bag'] == 'true' else '',
         record=value['record'] == 'true',
         results_dir=value['results_dir'],
     )

@@ -15,7 +15,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from aim_ros.installation import transport
 from aim_ros.msg import PolicyStatus
-from aim_ros.ros_util import LATCHED
+from aim_ros.ros_util import STATES
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def evaluation(start, listener, tmp_path):
     """Evaluate a policy on its first episode, not before the listener hears the policy."""
 
     def evaluate(backend, checkpoint):
-        listener.listen(PolicyStatus, '/policy/status', LATCHED)
+        listener.listen(PolicyStatus, '/policy/status', STATES)
         bridge = words(backend=backend)
         policy = words(checkpoint=checkpoint)
         evaluator = words(episodes=1, seed=1, results_dir=tmp_path)

@@ -24,7 +24,7 @@ from aim_policy.transforms import Normalisation
 from aim_ros import convert
 from aim_ros.action import RunPolicy
 from aim_ros.msg import PolicyStatus
-from aim_ros.ros_util import LATCHED
+from aim_ros.ros_util import LATCHED, STATES
 
 pytestmark = pytest.mark.ros
 ODD = Path(__file__).with_name('odd_policy_node.py')
@@ -44,7 +44,7 @@ class Cell:
         cable = ['-r', 'left_camera/image_raw:=left_camera/cable']
         self.policy = start(sys.executable, str(ODD), '--ros-args', *words, *cable)
         for kind, topic, qos in (
-            (PolicyStatus, STATUS, LATCHED),
+            (PolicyStatus, STATUS, STATES),
             (JointState, TARGETS, 100),
             (DiagnosticArray, '/diagnostics', 10),
             *((JointTrajectory, topic, 100) for topic in COMMANDS),

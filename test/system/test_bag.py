@@ -112,6 +112,7 @@ def test_replay_gives_the_same_observations_and_the_same_chunks(
     assert found.chunk_stamps == tuple(sorted(chunks))
     assert [(s.task, s.seed) for s in found.segments] == [('click_bell', 200_000)]
     assert chunks.keys() <= recorded.keys()
+    assert [message.chunk_id for message in messages] == list(range(len(messages)))
 
     listener.received['/action_chunk'].clear()
     again = start(
@@ -146,9 +147,9 @@ def test_a_best_effort_driver_is_heard_and_sigterm_finishes_the_bag(start, liste
     recorder.process.send_signal(signal.SIGTERM)
     assert recorder.wait(20) == 0
     messages = list(BagReader(tmp_path / 'run'))
-    assert len(messages) >= 10, recorder.output
-    assert {message.topic for message in messages} == {'/cell/joint_states'}
-    positions = [message.decode().position[0] for message in messages]
+    found = [message for message in messages if message.topic == '/cell/joint_states']
+    positions = [message.decode().position[0] for message in found]
+    assert len(positions) >= 10, recorder.output
     assert positions == list(range(int(positions[0]), int(positions[-1]) + 1))
     assert 'lost none' in recorder.output
 

@@ -16,7 +16,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from aim_ros.action import RunPolicy
 from aim_ros.msg import PolicyStatus
-from aim_ros.ros_util import LATCHED
+from aim_ros.ros_util import STATES
 from aim_ros.srv import SetInstruction
 
 pytestmark = pytest.mark.ros
@@ -27,7 +27,7 @@ POLICY = BIN / 'policy_node'
 def node(start, listener):
     """A holding policy in its own process, up and waiting."""
     launched = start(str(POLICY), '--ros-args', '-p', 'policy:=hold')
-    listener.listen(PolicyStatus, 'policy/status', LATCHED)
+    listener.listen(PolicyStatus, 'policy/status', STATES)
     listener.wait('policy/status', lambda message: message.state == PolicyStatus.IDLE)
     return launched
 
@@ -82,7 +82,7 @@ def test_an_instruction_that_the_network_cannot_read_ends_the_run_not_the_node(s
 def managed(start, listener):
     """A holding policy that waits for a manager."""
     launched = start(str(POLICY), '--ros-args', '-p', 'policy:=hold', '-p', 'autostart:=false')
-    listener.listen(PolicyStatus, 'policy/status', LATCHED)
+    listener.listen(PolicyStatus, 'policy/status', STATES)
     listener.wait('policy/status', lambda message: message.state == PolicyStatus.INACTIVE)
     return launched
 

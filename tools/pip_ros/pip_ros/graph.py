@@ -20,7 +20,7 @@ from rclpy.qos import qos_profile_best_available
 from rclpy.signals import SignalHandlerOptions
 
 FIRST_NODE_S = 4.0  # a missed announcement is repeated after three seconds
-OTHER_NODES_S = 0.7
+OTHER_NODES_S = 3.0
 WAIT_S = 5.0
 LONGEST = 128  # of what is printed of a list or a text
 NODE_INFO = (('Subscribers', 'subscriber'), ('Publishers', 'publisher'))
