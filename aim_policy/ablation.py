@@ -24,6 +24,7 @@ class Ablation:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        self.key_frame_steps = policy.key_frame_steps
 
     def prepare(self, scene: Scene, rollout: Rollout) -> None:
         """Get ready for an episode; the rollout may play other scenes before it."""

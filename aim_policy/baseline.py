@@ -16,6 +16,7 @@ class HoldPolicy:
     """Repeats the commanded joints for a number of steps."""
 
     description = 'hold (repeats the commanded joints)'
+    key_frame_steps = 0
 
     def __init__(self, robot: RobotSpec, steps: int = 16) -> None:
         if steps < 1:

@@ -44,7 +44,13 @@ class _KeyFrame:
 
 
 class History:
-    """One episode's past, from key frames to the keys that a chunk is planned on."""
+    """One episode's past, from key frames to the keys that a chunk is planned on.
+
+    Attributes:
+        remembers: whether there is one.
+        key_frame_steps: policy steps between two key frames: with a code of single frames those of
+            a latent frame, with one of f frames the f-th part of that; 0 without a history.
+    """
 
     def __init__(self, model: AimModel, sampler: Sampler, transforms: Transforms) -> None:
         self.model = model
@@ -57,6 +63,8 @@ class History:
         self.remembers = model.config.history_frames > 1
         if self.remembers:
             self.cache = RingCache(model.config, 1 + self.guided, weight.device, weight.dtype)
+        per_latent = model.tokenizer.frames_per_latent
+        self.key_frame_steps = self.remembers * model.config.steps_per_frame // per_latent
         self._instruction, self._text = '', []
         self.clear()
 
@@ -141,7 +149,7 @@ class History:
 
     def _rows(self, executed: Vector) -> Vector:
         """What was executed since the key frame before; what was planned if nobody reports it."""
-        count = self.config.steps_per_frame // self.model.tokenizer.frames_per_latent
+        count = self.key_frame_steps
         if len(executed) == 0 and self._plan is not None:
             executed = self._plan.positions[self._since_plan : self._since_plan + count]
         if len(executed) != count:

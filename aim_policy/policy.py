@@ -60,6 +60,7 @@ class AimPolicy:
         self._black = self._black_maps()
         self.sampler = Sampler(self.model.transformer, self.sampling, self._black)
         self.history = History(self.model, self.sampler, self._transforms)
+        self.key_frame_steps = self.history.key_frame_steps
         # On the CPU wherever the network is, so that every device draws the same noise.
         self._generator = torch.Generator().manual_seed(0)
         self._chunk_id = 0
@@ -106,8 +107,7 @@ class AimPolicy:
     def observe(self, observation: Observation, executed: Vector) -> None:
         """Take note of a key frame between two chunks, if the network keeps a history.
 
-        Key frames stand where the network expects them: with a code of single frames every
-        `steps_per_frame` rows of motion, with one of f frames every f-th part of that.
+        Key frames stand where the network expects them: `key_frame_steps` rows of motion apart.
 
         Args:
             observation: the frame.

@@ -11,18 +11,17 @@ import signal
 import time
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 
 from aim_policy.ablation import ABLATIONS, Ablation
-from aim_policy.config import ConfigError, from_dict, load_yaml
+from aim_policy.config import ConfigError, from_dict
 from aim_policy.interface import Policy
 from aim_policy.registry import make_policy
-from aim_policy.robot import load_robot, share_dir
+from aim_policy.robot import load_robot
 from aim_ros.observer import Observer, ObserverConfig
 from aim_ros.policy_loop import PolicyLoop, Sent, Waiting
-from aim_ros.policy_parameters import PolicyParameters
+from aim_ros.policy_parameters import PolicyParameters, node_parameters
 from aim_ros.results import EpisodeResult
 from aim_ros.trajectory import ChunkRejected, GateConfig, TrajectoryGate
 from sim_bridge.backend import make_backend
@@ -171,6 +170,14 @@ class Rollout:
             self.world.advance()
             self._tally.steps = self.world.step_count
             moving = self.world.moving
+            self._remember()
+
+    def _remember(self) -> None:
+        """Take pictures between two chunks only for a policy that waits for them."""
+        due_ns, now_ns = self._loop.key_frames.due_ns, self.world.now_ns
+        if due_ns is not None and due_ns <= now_ns:
+            look(self.world, self._loop.observer)
+            self._loop.key_frames.catch_up(now_ns)
 
     def _result(self, scene: Scene, reason: str) -> EpisodeResult:
         tally = self._tally
@@ -197,20 +204,6 @@ def look(world: SimLoop, observer: Observer) -> None:
     observer.add_joints(stamp_ns, state.joint_names, state.position)
     if robot.joint_targets_topic:
         observer.add_targets(stamp_ns, robot.joint_names, snapshot.target)
-
-
-def node_parameters(prefix: str) -> dict[str, Any]:
-    """Return the policy node's parameters with a prefix, without it, from its YAML.
-
-    Raises:
-        ConfigError: the file has no such node.
-    """
-    path = share_dir() / 'config' / 'ros' / 'params.yaml'
-    try:
-        values = load_yaml(path)['/**/policy']['ros__parameters']
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f'{path}: "/**/policy: ros__parameters:" is missing') from error
-    return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
 
 
 def make_rollout(plan: Plan) -> Rollout:

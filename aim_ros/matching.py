@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,13 +11,17 @@ from aim_ros.streams import Stream
 
 
 def newest_set(
-    images: Mapping[str, Stream[Image]], joints: Mapping[str, Stream[Vector]], slop_ns: int
+    images: Mapping[str, Stream[Image]],
+    joints: Mapping[str, Stream[Vector]],
+    slop_ns: int,
+    until_ns: float = math.inf,
 ) -> dict[str, tuple[int, Any]] | str:
     """Return stream -> (stamp, item) of the newest set that lies within the slop, or why none is.
 
-    Joints are the newest that are not after the images. No stream may be empty.
+    Joints are the newest that are not after the images. No stream may be empty. Sets that begin
+    after `until_ns` do not count.
     """
-    oldest_ns = _oldest_of_newest(images, slop_ns)
+    oldest_ns = _oldest_of_newest(images, slop_ns, until_ns)
     if oldest_ns is None:
         return _apart(images, slop_ns)
     used = {}
@@ -31,10 +36,13 @@ def newest_set(
     return used
 
 
-def _oldest_of_newest(images: Mapping[str, Stream[Image]], slop_ns: int) -> int | None:
+def _oldest_of_newest(
+    images: Mapping[str, Stream[Image]], slop_ns: int, until_ns: float
+) -> int | None:
     """Return the latest stamp from which on every camera has an image within the slop."""
     streams = images.values()
-    for start_ns in sorted((s for stream in streams for s in stream.stamps), reverse=True):
+    stamps = (s for stream in streams for s in stream.stamps if s <= until_ns)
+    for start_ns in sorted(stamps, reverse=True):
         found = [stream.newest_until(start_ns + slop_ns) for stream in streams]
         if all(item is not None and item[0] >= start_ns for item in found):
             return start_ns

@@ -66,7 +66,7 @@ class Observer:
         self._instruction = ''
         self.wrong_joints = ''
         self._not_before_ns = 0
-        self._lock = threading.Lock()  # sensors arrive in other threads than the policy's
+        self._lock = threading.RLock()  # sensors arrive in other threads than the policy's
 
     def add_image(self, camera: str, stamp_ns: int, image: Image) -> None:
         """Take uint8[H, W, 3], RGB.
@@ -119,13 +119,10 @@ class Observer:
         The instruction stays: it has no stamp that could tell a new one from an old one.
         """
         with self._lock:
-            self._clear(not_before_ns)
-
-    def _clear(self, not_before_ns: int) -> None:
-        for stream in self._streams.values():
-            stream.clear()
-        self._target = None
-        self._not_before_ns = not_before_ns
+            for stream in self._streams.values():
+                stream.clear()
+            self._target = None
+            self._not_before_ns = not_before_ns
 
     def report(self, now_ns: int | None) -> dict[str, StreamReport]:
         """Say how every stream is doing."""
@@ -141,6 +138,14 @@ class Observer:
         with self._lock:
             return self._latest(now_ns)
 
+    def until(self, stamp_ns: int) -> Observation | None:
+        """Return the newest consistent set that is kept and begins no later; None without one."""
+        with self._lock:
+            if self._missing(None):
+                return None
+            found = newest_set(self._images, self._joints, self._slop_ns, stamp_ns)
+            return None if isinstance(found, str) else self._observation(found)
+
     def _latest(self, now_ns: int | None) -> Observation | NotReady:
         reason = self._missing(now_ns)
         if reason:
@@ -153,7 +158,7 @@ class Observer:
             last = min(self._images, key=lambda name: self._images[name].stamps[-1])
             age = self._age(now_ns, oldest_ns)
             return NotReady(f'matching images are {age}: waiting for {last}')
-        return self._observation(found, oldest_ns)
+        return self._observation(found)
 
     def _add_vector(
         self, name: str, stamp_ns: int, names: Sequence[str], positions: Sequence[float]
@@ -181,7 +186,7 @@ class Observer:
         stream.counters['received'] += 1
         stream.fault = ''
         if stream.goes_back(stamp_ns):
-            self._time_jumped()
+            self.time_jumped()
         newer = stream.note(stamp_ns)
         if stamp_ns < self._not_before_ns:
             stream.counters['dropped'] += 1
@@ -193,13 +198,10 @@ class Observer:
     def time_jumped(self) -> None:
         """Forget everything that was seen: the clock was set back."""
         with self._lock:
-            self._time_jumped()
-
-    def _time_jumped(self) -> None:
-        self.time_jumps += 1
-        self._clear(0)
-        for stream in self._streams.values():
-            stream.forget_time()
+            self.time_jumps += 1
+            self.clear()
+            for stream in self._streams.values():
+                stream.forget_time()
 
     def _missing(self, now_ns: int | None) -> str:
         for name, stream in self._streams.items():
@@ -227,11 +229,10 @@ class Observer:
         side = 'old' if age_s > 0 else 'in the future'
         return f'{abs(age_s):.1f} s {side}, allowed {self.config.max_age_s}'
 
-    def _observation(self, used: dict[str, tuple[int, Any]], oldest_ns: int) -> Observation:
-        if JOINT_TARGETS in used:
-            target = used[JOINT_TARGETS][1]
-        else:  # before the first command the robot is where it was left
-            target = used[JOINT_STATES][1] if self._target is None else self._target
+    def _observation(self, used: dict[str, tuple[int, Any]]) -> Observation:
+        target = used.get(JOINT_TARGETS, (0, self._target))[1]
+        if target is None:  # before the first command the robot is where it was left
+            target = used[JOINT_STATES][1]
         stamps = [stamp_ns for stamp_ns, _ in used.values()]
         self.skew_s = (max(stamps) - min(stamps)) / 1e9
         measured = used[JOINT_STATES][1] if self.config.state_source == 'measured' else target
@@ -241,5 +242,5 @@ class Observer:
             joint_position=np.array(measured),
             joint_target=np.array(target),
             instruction=self._instruction,
-            stamp_ns=oldest_ns,
+            stamp_ns=min(used[name][0] for name in self._images),
         )

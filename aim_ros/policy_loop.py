@@ -17,6 +17,7 @@ from aim_policy.robot import RobotSpec
 from aim_ros.chunk_timing import ChunkTiming
 from aim_ros.gate_config import ChunkConfig
 from aim_ros.intent import hold_chunk, lack_of_intent
+from aim_ros.key_frames import KeyFrames
 from aim_ros.observer import NotReady, Observer
 from aim_ros.trajectory import ArmTrajectory, ChunkRejected, TrajectoryGate
 
@@ -65,6 +66,7 @@ class PolicyLoop:
     Attributes:
         observer: fed by whoever receives the sensors.
         gate: counts what was admitted and rejected.
+        key_frames: what the policy is shown between two chunks.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class PolicyLoop:
         steps = gate.config.execute_steps
         steps = min(steps, self._chunks.publish_steps or steps)
         self._timing = ChunkTiming(robot.dt_ns, gate.config.min_lead_steps, steps)
+        self.key_frames = KeyFrames(policy, observer, gate)
         self._due_ns = self._end_ns = self._jumps = 0
 
     def start(self, instruction: str, seed: int, not_before_ns: int) -> None:
@@ -107,6 +110,7 @@ class PolicyLoop:
     def disarm(self) -> None:
         """Forget what was commanded: the next motion starts from what the robot says."""
         self.gate.forget()
+        self.key_frames.forget()
         self._due_ns = self._end_ns = 0
         self._jumps = self.observer.time_jumps
 
@@ -128,8 +132,10 @@ class PolicyLoop:
         observation = self.observer.latest(None if self._lockstep else clock())
         if isinstance(observation, NotReady):
             return Waiting(observation.reason)
+        self.key_frames.catch_up(observation.stamp_ns)
         if observation.stamp_ns < self._due_ns:
             return Waiting('')
+        self.key_frames.chunk_from(observation)
         committed = None if self._lockstep else self._committed(observation, clock())
         begin_s = time.monotonic()
         if committed is None:

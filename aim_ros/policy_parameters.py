@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from aim_policy.config import ConfigError, load_yaml
 from aim_policy.interface import EXECUTIONS
+from aim_policy.robot import share_dir
 from aim_ros.options import check_options, option
 
 
@@ -43,3 +46,17 @@ class PolicyParameters:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+
+def node_parameters(prefix: str) -> dict[str, Any]:
+    """Return the policy node's parameters with a prefix, without it, from its YAML.
+
+    Raises:
+        ConfigError: the file has no such node.
+    """
+    path = share_dir() / 'config' / 'ros' / 'params.yaml'
+    try:
+        values = load_yaml(path)['/**/policy']['ros__parameters']
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f'{path}: "/**/policy: ros__parameters:" is missing') from error
+    return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}

@@ -3,10 +3,13 @@
 import json
 
 import pytest
+from observations import lively
 
 from aim_policy.ablation import Ablation
+from aim_policy.checkpoint import CheckpointInfo, save_checkpoint
 from aim_policy.policy import make_aim
 from aim_policy.rollout import Plan, Rollout, Scene
+from aim_policy.transforms import Normalisation
 from aim_ros.msg import ActionChunk
 from sim_bridge.backend import make_backend
 from sim_bridge.sim_loop import SimLoop
@@ -49,15 +52,28 @@ def same(recorder, messages):
     assert chunks[: len(recorder.chunks)] == recorder.chunks
 
 
+@pytest.fixture(scope='module')
+def remembering(robot, tmp_path_factory):
+    """A checkpoint that acts on what it saw and did before; nothing of it is trained."""
+    policy = lively()
+    figures = Normalisation.of_robot(robot, policy.config.action_unit_rad)
+    info = CheckpointInfo(policy.config, robot, figures)
+    folder = tmp_path_factory.mktemp('remembering')
+    save_checkpoint(folder, info, policy.model.transformer, policy.model.tokenizer)
+    return folder
+
+
+@pytest.mark.parametrize('weights', ['untrained', 'remembering'])
 def test_a_whole_episode_gives_the_same_chunks_and_the_same_result(
-    evaluation, listener, robot, untrained, tmp_path
+    evaluation, listener, robot, weights, request, tmp_path
 ):
+    checkpoint = request.getfixturevalue(weights)
     listener.listen(ActionChunk, '/action_chunk', 1000)
-    evaluator = evaluation('fake', untrained)[-1]
+    evaluator = evaluation('fake', checkpoint)[-1]
     assert evaluator.wait(180) == 0, evaluator.output
     (path,) = tmp_path.glob('*/results.json')
     (over_ros,) = json.loads(path.read_text())['episodes']
-    recorder, rollout = offline(robot, 'fake', untrained)
+    recorder, rollout = offline(robot, 'fake', checkpoint)
     result = rollout.episode(SCENE)
     same(recorder, listener.received['/action_chunk'])
     for name in ('seed', 'success', 'steps', 'chunks', 'rejected_chunks', 'reason'):
