@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from aim_policy.config import ConfigError
+from aim_policy.config import ConfigError, unknown_name
 from aim_policy.interface import Vector
 from aim_policy.latent_cache import EncodedEpisode
 from aim_policy.model.config import ModelConfig
@@ -142,13 +143,14 @@ class ClipDataset(Dataset):
 class ClipSampler(Sampler):
     """Batches of keys, each a function of the seed and its number alone.
 
-    Tasks come up alike, and within a task latents near a contact more often. All clips of a batch
-    see equally many frames, drawn from 1 to the model's history.
+    Tasks come up alike, or as often as `shares` says, and within a task latents near a contact
+    more often. All clips of a batch see equally many frames, from 1 to the model's history.
     """
 
     def __init__(
         self, dataset: ClipDataset, batch: int, seed: int, first: int, count: int,
         near_event: float = 2.0, part: slice = slice(None),
+        shares: Mapping[str, float] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         """Plan batches `first` to `count` - 1.
 
@@ -160,6 +162,10 @@ class ClipSampler(Sampler):
             count: batches from 0 on.
             near_event: how much more often latents near a contact are drawn.
             part: of each batch that this process gets.
+            shares: task -> how much more often its clips are drawn than those of others.
+
+        Raises:
+            ConfigError: there are no episodes, or none of a task in `shares`.
         """
         self.batch, self.seed, self.first, self.count = batch, seed, first, count
         self.part = part
@@ -170,8 +176,10 @@ class ClipSampler(Sampler):
             raise ConfigError('the data set is empty, expected at least one episode')
         weight = np.concatenate([_weights(e, near_event) for e in dataset.episodes])
         task = np.concatenate([[e.task] * len(e.steps) for e in dataset.episodes])
+        for name in set(shares) - set(task):
+            raise unknown_name('task in task_shares', name, set(task))
         for name in np.unique(task):
-            weight[task == name] /= weight[task == name].sum()
+            weight[task == name] *= shares.get(name, 1.0) / weight[task == name].sum()
         past = np.concatenate([e.steps.numpy() for e in dataset.episodes])
         frames = past // config.steps_per_frame + 1  # that a clip ending there can see
         self.cumulative = [

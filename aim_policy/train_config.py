@@ -23,6 +23,7 @@ class Stage1Config:
     batch: int = 64  # clips per step, over all processes
     action_only_steps: int = 0  # at the start, in which a learns from what is observed alone
     seed: int = 0
+    task_shares: dict[str, float] = field(default_factory=dict)  # of clips; 1 where not named
     near_event: float = 2.0  # how much more often moments around a contact are drawn
     precision: str = 'float32'  # of the passes; weights and losses are float32
     validate_every: int = 1000
@@ -36,5 +37,8 @@ class Stage1Config:
         for name in ('steps', 'batch', 'validate_every', 'validate_clips', 'save_every'):
             if getattr(self, name) < 1:
                 raise ConfigError(f'{name} is {getattr(self, name)}, expected 1 or more')
+        for task, share in self.task_shares.items():
+            if not share > 0:
+                raise ConfigError(f'task_shares.{task} is {share}, expected a positive number')
         if self.precision not in PRECISIONS:
             raise unknown_name('precision', self.precision, PRECISIONS)

@@ -87,8 +87,9 @@ class Trainer:
         config, first = self.config, self.number
         part = self.processes.part(config.batch)
         sampler = ClipSampler(
-            self.dataset, config.batch, config.seed, first, config.steps, config.near_event, part
-        )
+            self.dataset, config.batch, config.seed, first, config.steps, config.near_event, part,
+            config.task_shares,
+        )  # fmt: skip
         loader = DataLoader(
             self.dataset, batch_sampler=sampler, collate_fn=collate, num_workers=self.workers
         )

@@ -80,6 +80,15 @@ def test_tasks_come_up_alike_whatever_their_length():
     assert np.mean(drawn) == pytest.approx(0.5, abs=0.05)
 
 
+def test_a_task_may_come_up_more_often_than_others():
+    data = dataset(TEST, episode(0), episode(1, task='lift_pot'))
+    sampler = ClipSampler(data, 64, 0, 0, 30, shares={'lift_pot': 3.0})
+    drawn = [key[0] for batch in sampler for key in batch]
+    assert np.mean(drawn) == pytest.approx(0.75, abs=0.05)
+    with pytest.raises(ConfigError, match='unknown task in task_shares "lift_pots" .*"lift_pot"'):
+        ClipSampler(data, 64, 0, 0, 30, shares={'lift_pots': 3.0})
+
+
 def test_nothing_to_learn_from_is_refused():
     with pytest.raises(ConfigError, match='empty'):
         ClipSampler(ClipDataset([], TEST, None, MODEL.text_encoder), 8, 0, 0, 1)
