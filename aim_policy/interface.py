@@ -101,16 +101,11 @@ class PolicyOutput:
 
 
 class Policy(Protocol):
-    """Anything that turns observations into motion.
-
-    Attributes:
-        key_frame_steps: policy steps between two key frames, see `observe`; 0 if it keeps no
-            history.
-    """
+    """Anything that turns observations into motion."""
 
     @property
     def key_frame_steps(self) -> int:
-        """See above."""
+        """Policy steps between two key frames, see `observe`; 0 if it keeps no history."""
 
     def reset(self, instruction: str, seed: int) -> None:
         """Forget the episode so far; all randomness of the next one comes from `seed`."""

@@ -103,6 +103,8 @@ class Rollout:
             TrajectoryGate(world.robot, gate),
             lockstep=True,
         )
+        node = from_dict(PolicyParameters, node_parameters(''), 'parameters of the policy node')
+        self._max_rejected = node.max_rejected_chunks
         self._tally = _Tally()
 
     def episode(self, scene: Scene) -> EpisodeResult:
@@ -148,7 +150,7 @@ class Rollout:
 
     def _think(self) -> Sent:
         reason = ''
-        for _ in range(PolicyParameters.max_rejected_chunks):
+        for _ in range(self._max_rejected):
             try:
                 result = self._loop.poll(lambda: self.world.now_ns)
             except (ChunkRejected, ValueError) as error:  # ValueError: what it cannot use
@@ -170,14 +172,8 @@ class Rollout:
             self.world.advance()
             self._tally.steps = self.world.step_count
             moving = self.world.moving
-            self._remember()
-
-    def _remember(self) -> None:
-        """Take pictures between two chunks only for a policy that waits for them."""
-        due_ns, now_ns = self._loop.key_frames.due_ns, self.world.now_ns
-        if due_ns is not None and due_ns <= now_ns:
-            look(self.world, self._loop.observer)
-            self._loop.key_frames.catch_up(now_ns)
+            if self._loop.key_frames.is_due(self.world.now_ns):  # who waits for pictures gets them
+                look(self.world, self._loop.observer)
 
     def _result(self, scene: Scene, reason: str) -> EpisodeResult:
         tally = self._tally

@@ -18,9 +18,9 @@ from aim_policy.config import ConfigError
 from aim_policy.robot import load_robot
 from aim_ros import convert
 from aim_ros.action import RunPolicy
+from aim_ros.answers import start_run
 from aim_ros.processes import cpu_s
 from aim_ros.ros_util import RELIABLE, option, parameters, run_node
-from aim_ros.run_client import start_run
 
 START_S, ANSWER_S, WARM_UP = 60.0, 0.2, 10
 
@@ -74,7 +74,7 @@ class BenchNode(Node):
 
     def work(self) -> None:
         """Measure."""
-        run = start_run(self._run, START_S)
+        run = start_run(self, self._run, START_S)
         stamp_ns, rows, tries = self._robot.dt_ns, [], 0
         while len(rows) < WARM_UP + self._config.steps:
             stamp_ns += self._robot.dt_ns

@@ -18,18 +18,15 @@ from aim_policy.config import ConfigError
 from aim_policy.robot import load_robot
 from aim_ros import convert
 from aim_ros.action import RunPolicy
+from aim_ros.answers import is_done, meet
 from aim_ros.evaluator_parameters import EvaluatorParameters
 from aim_ros.msg import ActionChunk, EpisodeStatus
 from aim_ros.results import EpisodeResult, ResultWriter, table, unique_folder
 from aim_ros.ros_util import LATCHED, RELIABLE, parameters, run_node
-from aim_ros.run_client import is_done
 from aim_ros.srv import ResetEpisode
 from aim_ros.video import EpisodeVideo
 from sim_bridge.backend import FIRST_EVALUATION_SEED
 from sim_bridge.tasks import tasks_of
-
-# An answer is lost where the bridge has not discovered yet who asks.
-RESETS = 3
 
 
 class EvaluatorNode(Node):
@@ -46,11 +43,10 @@ class EvaluatorNode(Node):
         self.create_subscription(ActionChunk, 'action_chunk', self._on_chunk, RELIABLE)
         self._reset = self.create_client(ResetEpisode, 'sim_bridge/reset_episode')
         self._run = ActionClient(self, RunPolicy, f'{config.policy_node}/run')
-        self._recorded = threading.Event()
+        self._recorded: Future = Future()
         if config.recorder:
-            self.create_subscription(
-                Bool, f'{config.recorder}/listening', lambda _: self._recorded.set(), LATCHED
-            )
+            topic = f'{config.recorder}/listening'
+            self.create_subscription(Bool, topic, self._recorded.set_result, LATCHED)
         self._video = EpisodeVideo(self, load_robot(config.robot)) if config.record else None
 
     def _on_status(self, message: EpisodeStatus) -> None:
@@ -78,14 +74,13 @@ class EvaluatorNode(Node):
 
     def _wait_for_nodes(self) -> None:
         config, timeout_s = self._config, self._config.start_timeout_s
-        waits = {
-            'sim_bridge': self._reset.wait_for_service,
-            config.policy_node: self._run.wait_for_server,
-            **({config.recorder: self._recorded.wait} if config.recorder else {}),
-        }
-        for name, wait in waits.items():
-            if not wait(timeout_s):
-                raise ConfigError(f'{name} was not ready in {timeout_s:.0f} s')
+        for name in ('sim_bridge', config.policy_node):
+            if not meet(self, name, timeout_s):
+                raise ConfigError(f'{name} did not appear in {timeout_s:.0f} s')
+        if not self._run.wait_for_server(timeout_s):
+            raise ConfigError(f'{config.policy_node} offers no ~/run')
+        if config.recorder and not is_done(self._recorded, timeout_s):
+            raise ConfigError(f'{config.recorder} heard no robot in {timeout_s:.0f} s')
 
     def _about(self) -> dict:
         return {'command': sys.argv, **asdict(self._config)}
@@ -122,7 +117,8 @@ class EvaluatorNode(Node):
         if not result.done():
             self._await(handle.cancel_goal_async())
         outcome = self._await(result).result
-        times_ms = [chunk.inference_ms for chunk in self._chunks]
+        chunks = self._until_end(status)
+        times_ms = [chunk.inference_ms for chunk in chunks]
         return EpisodeResult(
             task=task,
             setting=self._config.setting,
@@ -130,7 +126,7 @@ class EvaluatorNode(Node):
             success=status.state == EpisodeStatus.SUCCEEDED,
             steps=status.step,
             wall_s=time.monotonic() - begin_s,
-            chunks=outcome.chunks - self._late_chunks(status),
+            chunks=outcome.chunks - (len(self._chunks) - len(chunks)),
             rejected_chunks=outcome.rejected_chunks,
             inference_ms=float(np.median(times_ms)) if times_ms else 0.0,
             reason=reason,
@@ -139,21 +135,17 @@ class EvaluatorNode(Node):
     def _reset_scene(self, task: str, seed: int) -> ResetEpisode.Response:
         request = ResetEpisode.Request(task=task, setting=self._config.setting, seed=seed)
         request.wording = self._config.instruction
-        for _ in range(RESETS):
-            future = self._reset.call_async(request)
-            if is_done(future, self._config.reset_timeout_s):
-                break
-        else:
-            raise ConfigError(f'sim_bridge did not answer {RESETS} resets')
-        scene = future.result()
+        scene = self._await(self._reset.call_async(request))
         if not scene.success:
             raise ConfigError(scene.message)
         return scene
 
-    def _late_chunks(self, end: EpisodeStatus) -> int:
-        """Count what the policy thought of after the end, before it heard of it."""
-        end_ns = convert.to_ns(end.header.stamp)
-        return sum(convert.to_ns(chunk.header.stamp) >= end_ns for chunk in self._chunks)
+    def _until_end(self, status: EpisodeStatus) -> list[ActionChunk]:
+        """Leave out what the policy thought of after the end, before it heard of it."""
+        if status.state not in (EpisodeStatus.SUCCEEDED, EpisodeStatus.FAILED):
+            return self._chunks
+        end_ns = convert.to_ns(status.header.stamp)
+        return [c for c in self._chunks if convert.to_ns(c.header.stamp) < end_ns]
 
     def _watch(self, stamp_ns: int, begin_s: float, result: Future) -> tuple[EpisodeStatus, str]:
         """Wait for the end of the episode that began at a stamp; say why if it failed."""

@@ -24,7 +24,6 @@ class EvaluatorParameters:
     robot: str = option('aloha_agilex', 'YAML under config/robot, or a path')
     record: bool = option(False, 'write a video per episode')
     results_dir: str = option('results', 'a new folder is made in it')
-    reset_timeout_s: float = option(60.0, 'wall time after which a scene is asked for again')
     start_timeout_s: float = option(120.0, 'wall time for the other nodes to appear')
     episode_timeout_s: float = option(600.0, 'wall time after which an episode counts as failed')
 

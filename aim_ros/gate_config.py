@@ -23,6 +23,12 @@ class GateConfig:
         low=1e-3,
         high=10.0,
     )
+    max_tracking_error_rad: float = option(
+        0.5,
+        'from the measured pose to what was commanded for then; grippers excluded',
+        low=1e-3,
+        high=10.0,
+    )
     start_ramp: bool = option(
         False, 'after a start jump beyond the limit, approach slowly instead of rejecting'
     )

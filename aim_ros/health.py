@@ -97,13 +97,14 @@ def _figures(report: StreamReport) -> dict[str, str]:
     }
 
 
-def of_inference(latencies: Latencies, complaint: str) -> Component:
+def of_inference(latencies: Latencies, complaint: str, lost_histories: int) -> Component:
     """Judge the policy's speed."""
     values = {
         'chunks': str(latencies.count),
         'last [ms]': f'{latencies.last_ms:.1f}',
         'p50 [ms]': f'{latencies.percentile_ms(50):.1f}',
         'p95 [ms]': f'{latencies.percentile_ms(95):.1f}',
+        'histories that lost a key frame': str(lost_histories),
     }
     level = Level.WARN if complaint else Level.OK
     return Component('inference', level, complaint or 'fast enough', values)

@@ -108,7 +108,7 @@ class HealthTopics:
         yield health.of_streams(self._observer, now_ns, running, self._sensors.incompatible)
         yield health.of_control(self._permission)
         if worker and loop:
-            yield health.of_inference(worker.latencies, loop.complaint)
+            yield health.of_inference(worker.latencies, loop.complaint, loop.key_frames.lost)
             yield health.of_gate(loop.gate, worker.refused)
             dog = worker.watchdog
             yield health.of_watchdog(dog.trips, dog.silence_s, worker.stalled)

@@ -158,6 +158,8 @@ class Observer:
             last = min(self._images, key=lambda name: self._images[name].stamps[-1])
             age = self._age(now_ns, oldest_ns)
             return NotReady(f'matching images are {age}: waiting for {last}')
+        stamps = [stamp_ns for stamp_ns, _ in found.values()]
+        self.skew_s = (max(stamps) - min(stamps)) / 1e9
         return self._observation(found)
 
     def _add_vector(
@@ -233,8 +235,6 @@ class Observer:
         target = used.get(JOINT_TARGETS, (0, self._target))[1]
         if target is None:  # before the first command the robot is where it was left
             target = used[JOINT_STATES][1]
-        stamps = [stamp_ns for stamp_ns, _ in used.values()]
-        self.skew_s = (max(stamps) - min(stamps)) / 1e9
         measured = used[JOINT_STATES][1] if self.config.state_source == 'measured' else target
         return Observation(
             images={name: used[name][1] for name in self._images},

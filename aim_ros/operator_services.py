@@ -9,7 +9,7 @@ from std_srvs.srv import SetBool, Trigger
 from aim_ros.action import RunPolicy
 from aim_ros.observer import Observer
 from aim_ros.permission import Permission
-from aim_ros.ros_util import LATCHED
+from aim_ros.ros_util import LATCHED, SENSOR_IN
 from aim_ros.run_server import RunServer
 from aim_ros.run_worker import RunWorker
 from aim_ros.srv import SetInstruction
@@ -41,11 +41,12 @@ class OperatorServices:
             ('clear_estop', Trigger, self._on_clear),
         ):
             node.create_service(kind, f'~/{name}', callback)
-        for topic, kind, heard in (
-            ('estop', Bool, self.on_estop_topic),
-            ('instruction', String, self.on_instruction_topic),
+        for topic, kind, heard, qos in (
+            ('estop', Bool, self.on_estop_topic, LATCHED),
+            ('estop', Bool, self.on_estop_topic, SENSOR_IN),  # buttons that latch nothing
+            ('instruction', String, self.on_instruction_topic, LATCHED),
         ):
-            node.create_subscription(kind, topic, heard, LATCHED)
+            node.create_subscription(kind, topic, heard, qos)
 
     def on_estop_topic(self, message: Bool) -> None:
         """Stop when the button is pressed; releasing it starts nothing."""

@@ -158,6 +158,9 @@ class PolicyLoop:
         if self._jumps != self.observer.time_jumps:
             return Waiting('time was set back while the policy thought')
         observation, chunk = thought.observation, thought.output.chunk
+        before = self.gate.commanded, self._end_ns
+        if self._end_ns:
+            self.gate.check_tracking(observation.stamp_ns, observation.joint_position)
         held = lack_of_intent(thought.output.value_maps, self.gate.config.min_value_peak)
         if self._lockstep:
             steps = self.gate.config.execute_steps
@@ -169,24 +172,15 @@ class PolicyLoop:
             trajectories = self._join(observation, chunk, clock(), bool(held))
         self._end_ns = self.gate.end_ns
         if rehearse:
-            self.gate.forget()
-            self._end_ns = 0
+            self.gate.commanded, self._end_ns = before
         return Sent(observation, thought.output, thought.inference_ms, trajectories, held)
 
     def hold(self, now_ns: int) -> tuple[ArmTrajectory, ...]:
         """Return the motion that ends what is underway within a policy step, () if nothing is."""
-        if now_ns >= self._end_ns:
-            return ()
+        timeless = self._jumps != self.observer.time_jumps
+        held = () if timeless or not self._end_ns else self.gate.hold(now_ns)
         self._end_ns = 0
-        dt_ns = self._robot.dt_ns
-        chunk = ActionChunk(
-            positions=self.gate.reference_at(now_ns + dt_ns)[None],
-            dt_s=self._robot.dt_s,
-            joint_names=self._robot.joint_names,
-            stamp_ns=now_ns,
-            chunk_id=0,
-        )
-        return self.gate.admit(chunk, now_ns, self.gate.reference_at(now_ns))
+        return held
 
     def steps_ahead(self, now_ns: int) -> int:
         """How many policy steps of motion are still to come."""

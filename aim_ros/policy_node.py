@@ -79,9 +79,11 @@ class PolicyNode(LifecycleNode):
             policy = make_policy(
                 config.policy, self._robot, config.checkpoint, config.device, config.preset
             )
-        except ConfigError as error:
-            self._fault = error
-            self.get_logger().error(str(error))
+        except Exception as error:  # rclpy would say of it no more than that there was one
+            known = isinstance(error, ConfigError)
+            text = str(error) if known else f'{type(error).__name__}: {error}'
+            self._fault = ConfigError(text)
+            self.get_logger().error(text)
             return FAILURE
         self._employ(policy)
         return super().on_configure(state)

@@ -51,6 +51,8 @@ class PolicyParameters:
 def node_parameters(prefix: str) -> dict[str, Any]:
     """Return the policy node's parameters with a prefix, without it, from its YAML.
 
+    An empty prefix gives those that have none.
+
     Raises:
         ConfigError: the file has no such node.
     """
@@ -59,4 +61,5 @@ def node_parameters(prefix: str) -> dict[str, Any]:
         values = load_yaml(path)['/**/policy']['ros__parameters']
     except (KeyError, TypeError) as error:
         raise ConfigError(f'{path}: "/**/policy: ros__parameters:" is missing') from error
-    return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
+    own = (name for name in values if name.startswith(prefix) and ('.' in name) == bool(prefix))
+    return {name.removeprefix(prefix): values[name] for name in own}

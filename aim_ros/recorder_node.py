@@ -68,10 +68,11 @@ class RecorderNode(Node):
         self._subscriptions_of: dict[str, rclpy.subscription.Subscription] = {}
         for spec in recorded_topics(robot):
             self._add(full_name(namespace, spec.name), spec)
+        self._heard: dict[str, int] = {}
         self._unheard = {full_name(namespace, spec.name) for spec in motion_topics(robot)}
         self._listening = self.create_publisher(Bool, '~/listening', LATCHED)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulator's stands still at first
-        self.create_timer(QOS_CHECK_S, self._follow_publishers, clock=steady)
+        self.create_timer(QOS_CHECK_S, self._tick, clock=steady)
 
     def _add(self, topic: str, spec: TopicSpec) -> None:
         package, _, name = spec.type_name.split('/')
@@ -97,6 +98,8 @@ class RecorderNode(Node):
         )
 
     def _take(self, topic: str, data: bytes, info: dict) -> None:
+        if self._stop.is_set():
+            return
         times = info['received_timestamp'], info['source_timestamp']
         try:
             self._queue.put_nowait((topic, data, *times))
@@ -111,6 +114,10 @@ class RecorderNode(Node):
         text = f'{reason}: {sum(self._lost.values())} messages lost so far'
         self.get_logger().warning(text, throttle_duration_sec=5.0)
 
+    def _tick(self) -> None:
+        self._tell_listening()
+        self._follow_publishers()
+
     def _follow_publishers(self) -> None:
         """Ask of each topic no more than all of its publishers offer, or some are not heard."""
         for topic, subscription in list(self._subscriptions_of.items()):
@@ -122,15 +129,20 @@ class RecorderNode(Node):
             ) or (wanted.durability == DurabilityPolicy.TRANSIENT_LOCAL and not latched)
             if offers and asks_too_much:
                 self.destroy_subscription(subscription)
+                self._heard.pop(topic, None)
                 self._subscribe(topic, subscription.msg_type, reliable, latched)
-        self._tell_listening()
 
     def _tell_listening(self) -> None:
-        """Say once that nothing of a run will be missed: publishers are found late at times."""
-        if self._unheard:
-            self._unheard -= {topic for topic in self._unheard if self.count_publishers(topic)}
-            if not self._unheard:
-                self._listening.publish(Bool(data=True))
+        """Say once that sensors and commands are heard: their publishers are found late at times.
+
+        This tick counts what the tick before has found, so that publishers had time to find us.
+        """
+        if not self._unheard:
+            return
+        if all(self._heard.get(topic) for topic in self._unheard):
+            self._unheard = set()
+            self._listening.publish(Bool(data=True))
+        self._heard = {t: self._subscriptions_of[t].get_publisher_count() for t in self._unheard}
 
     def work(self) -> None:
         """Write until the node is shut down, then finish the bag."""
@@ -150,9 +162,10 @@ class RecorderNode(Node):
                 flushed_s = time.monotonic()
 
     def _finish(self) -> None:
+        self._stop.set()
         while not self._queue.empty():
             self._bag.write(*self._queue.get_nowait())
-        self._bag.close(self._lost)
+        self._bag.close(Counter(self._lost))
         lost = ', '.join(f'{count} of {topic}' for topic, count in self._lost.items())
         text = f'{self._bag.count} messages, lost {lost or "none"}'
         print(f'recorded {self._bag.folder}: {text}', flush=True)

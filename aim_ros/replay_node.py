@@ -22,12 +22,12 @@ from aim_policy.config import ConfigError, unknown_name
 from aim_policy.interface import EXECUTIONS
 from aim_ros import convert
 from aim_ros.action import RunPolicy
+from aim_ros.answers import is_done, meet
 from aim_ros.bag_contents import Segment, contents, origin_of
 from aim_ros.bag_reader import BagMessage, BagReader, in_order
 from aim_ros.bag_topics import CHUNKS, full_name, sensor_topics
 from aim_ros.msg import ActionChunk
 from aim_ros.ros_util import RELIABLE, option, parameters, run_node
-from aim_ros.run_client import is_done
 
 REPEAT_S = 0.05
 
@@ -92,7 +92,9 @@ class ReplayNode(Node):
     def work(self) -> int:
         """Play every episode; returns the exit code."""
         config = self._config
-        if not self._run.wait_for_server(config.answer_timeout_s):
+        timeout_s = config.answer_timeout_s
+        known = meet(self, config.policy_node, timeout_s)
+        if not (known and self._run.wait_for_server(timeout_s)):
             limit = f'{config.answer_timeout_s:.0f} s'
             raise ConfigError(f'{config.policy_node} did not appear in {limit}')
         segments = self._contents.segments

@@ -122,7 +122,7 @@ def run_node(make: Callable[[], Node], interrupted: int = 0, stops: bool = False
         return _run(make, interrupted)
     finally:
         gc.collect()  # nodes refer to themselves; without an end they leave their shared memory
-        gc.freeze()  # looking for garbage in a whole network would take seconds at the very end
+        gc.freeze()  # once was enough: the interpreter would look several times
 
 
 def _run(make: Callable[[], Node], interrupted: int) -> int:
@@ -136,7 +136,7 @@ def _run(make: Callable[[], Node], interrupted: int) -> int:
         print(error, file=sys.stderr, flush=True)
         return 2
     except KeyboardInterrupt:
-        return interrupted
+        return 1 if callbacks and callbacks.failed else interrupted
     except Exception:
         if rclpy.ok():
             raise

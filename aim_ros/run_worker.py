@@ -76,7 +76,7 @@ class RunWorker:
         self._config, self._loop, self._server = config, loop, server
         self._permission, self._outlet = permission, outlet
         self._realtime = config.execution == 'realtime'
-        self._motion = threading.Lock()  # whoever sends first decides what comes after
+        self._motion = threading.RLock()  # whoever comes first decides what comes after
         self._ended = threading.Event()
         self._sent_s = 0.0
         self._thread = threading.Thread(target=self._work, daemon=True, name='policy')
@@ -95,22 +95,18 @@ class RunWorker:
 
     def stop(self, reason: int, message: str) -> None:
         """End the run that is under way, if any, and hold the arms; does not wait for thinking."""
-        run = self._server.active
-        if run:
-            run.stop.set()
-        self.hold()
-        if run:
-            run.finish(reason, message)
-            self.enter(PolicyStatus.HOLDING, message)
+        with self._motion:
+            run = self._server.active
+            if run:
+                run.finish(reason, message)
+            self.hold()
+            if run:
+                self.enter(PolicyStatus.HOLDING, message)
 
     def hold(self) -> None:
         """Do not let the arms finish a chunk that nobody wants any more."""
         with self._motion:
-            try:
-                held = self._loop.hold(self._outlet.now_ns())
-            except ChunkRejected as error:  # the motion under way ends by itself
-                self._outlet.log_error(f'cannot hold: {error}')
-                return
+            held = self._loop.hold(self._outlet.now_ns())
             if held:
                 self._outlet.send(held)
 
@@ -143,7 +139,11 @@ class RunWorker:
             reason, message = RunPolicy.Result.ABORTED, f'{type(error).__name__}: {error}'
         finally:
             self.watchdog.rest()
-        if run.done.is_set():  # somebody stopped it who has held the arms
+        with self._motion:  # a stop comes before this or after it, not in between
+            self._conclude(run, reason, message)
+
+    def _conclude(self, run: Run, reason: int, message: str) -> None:
+        if run.done.is_set():  # somebody stopped it, and holds the arms
             self.rest(run.message)
             return
         if reason == RunPolicy.Result.ABORTED:

@@ -16,9 +16,9 @@ from std_msgs.msg import Header
 
 from aim_policy.robot import load_robot
 from aim_ros.action import RunPolicy
+from aim_ros.answers import start_run
 from aim_ros.msg import ActionChunk
 from aim_ros.ros_util import HEARTBEAT, RELIABLE, SENSOR_IN, option, parameters, run_node
-from aim_ros.run_client import start_run
 
 START_S, WARM_UP_S = 60.0, 3.0
 
@@ -53,7 +53,7 @@ class SoakNode(Node):
 
     def work(self) -> None:
         """Measure."""
-        run = start_run(self._run, START_S)
+        run = start_run(self, self._run, START_S)
         time.sleep(WARM_UP_S)
         begin_s = time.monotonic()
         while rclpy.ok() and time.monotonic() - begin_s < self._config.seconds:

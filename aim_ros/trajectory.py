@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from aim_policy.interface import ActionChunk, Vector
 from aim_policy.robot import RobotSpec
 from aim_ros.arm_trajectory import ArmTrajectory, Times, split
+from aim_ros.commanded import Commanded
 from aim_ros.gate_config import ChunkConfig, GateConfig
 
 __all__ = ['ArmTrajectory', 'ChunkConfig', 'ChunkRejected', 'GateConfig', 'TrajectoryGate']
 
 # A figure that is at its limit stays admitted after rounding.
 _ROUNDING = 1 + 1e-9
-# Commands of the past that are remembered, for chunks that begin there.
-_PAST_ROWS = 32
 
 
 class ChunkRejected(Exception):
@@ -38,6 +37,7 @@ class TrajectoryGate:
         reason: why the latest refused chunk was, '' if none was.
         ramped: chunks that were approached slowly.
         clamped: chunks with a row beyond a limit, within the margin.
+        commanded: what was let through.
     """
 
     def __init__(self, robot: RobotSpec, config: GateConfig) -> None:
@@ -52,34 +52,50 @@ class TrajectoryGate:
     @property
     def end_ns(self) -> int:
         """When the motion that was let through ends; 0 before there is any."""
-        times_ns, _ = self._plan
-        return int(times_ns[-1]) if len(times_ns) else 0
+        return self.commanded.end_ns
 
     def forget(self) -> None:
         """Take nothing as commanded any more."""
-        # One attribute, so that whoever reads it in another thread finds what belongs together.
-        self._plan: tuple[Times, Vector] = (
-            np.zeros(0, np.int64),
-            np.zeros((0, len(self.robot.joint_names))),
-        )
+        self.commanded = Commanded.nothing(len(self.robot.joint_names))
 
     def rearm(self, reference: Vector) -> None:
         """Forget what was commanded; the robot stands at `reference`, float64[A]."""
-        self._plan = np.zeros(1, np.int64), np.array(reference, float)[None]
+        self.commanded = Commanded.rest(reference)
 
     def reference_at(self, now_ns: int) -> Vector:
         """Return the action vector, float64[A], that was commanded for a time."""
-        times_ns, rows = self._plan
-        if not len(rows):
-            raise RuntimeError('nothing was commanded yet, expected rearm() first')
-        after = int(np.searchsorted(times_ns, now_ns, side='right'))
-        before, after = max(after - 1, 0), min(after, len(rows) - 1)
-        start: Vector = rows[before].copy()
-        if before == after:
-            return start
-        start_ns, end_ns = int(times_ns[before]), int(times_ns[after])
-        start += (rows[after] - start) * ((now_ns - start_ns) / (end_ns - start_ns))
-        return start
+        return self.commanded.at(now_ns)
+
+    def hold(self, now_ns: int) -> tuple[ArmTrajectory, ...]:
+        """Return motion that comes to rest within a policy step, () if none is under way.
+
+        It stays on the way that was checked, so that nothing can refuse it.
+        """
+        commanded, times_ns = self.commanded, np.array([self.robot.dt_ns])
+        if not commanded.moves_at(now_ns):
+            return ()
+        start, rest = commanded.at(now_ns), commanded.at(now_ns + self.robot.dt_ns)
+        self.commanded = commanded.then(now_ns, start, times_ns, rest[None])
+        smooth = self.config.velocities == 'finite_difference'
+        return split(self.robot, np.stack([start, rest]), times_ns, smooth)
+
+    def check_tracking(self, stamp_ns: int, measured: Vector) -> None:
+        """Refuse to go on with arms that do not go where they are told.
+
+        Args:
+            stamp_ns: when they were measured.
+            measured: float64[A].
+
+        Raises:
+            ChunkRejected: a joint is too far from what was commanded for that time.
+        """
+        gap = np.abs(measured - self.reference_at(stamp_ns)) * ~self._is_gripper
+        allowed = self.config.max_tracking_error_rad
+        if gap.max() > allowed:
+            name = self.robot.joint_names[int(gap.argmax())]
+            self.rejected += 1
+            self.reason = f'{name} is {gap.max():.3f} from its command, allowed {allowed}'
+            raise ChunkRejected(self.reason)
 
     def admit(
         self,
@@ -119,16 +135,9 @@ class TrajectoryGate:
             self.reason = error.reason
             raise
         self.admitted += 1
-        self._note(now_ns, times_ns, rows, reference)
+        self.commanded = self.commanded.then(now_ns, reference, times_ns, rows)
         smooth = self.config.velocities == 'finite_difference'
         return split(self.robot, np.concatenate([reference[None], rows]), times_ns, smooth)
-
-    def _note(self, now_ns: int, times_ns: Times, rows: Vector, reference: Vector) -> None:
-        """Remember what was let through, and a little of what came before."""
-        old_ns, old = self._plan
-        past = np.flatnonzero(old_ns < now_ns)[-_PAST_ROWS:]
-        times = np.concatenate([old_ns[past], [now_ns], now_ns + times_ns])
-        self._plan = times, np.concatenate([old[past], reference[None], rows])
 
     def _due(
         self,
@@ -156,7 +165,7 @@ class TrajectoryGate:
     def _faded(self, rows: Vector, due_ns: Times, fade_steps: int) -> Vector:
         """Lead over from the motion that was let through before."""
         steps = min(fade_steps, len(rows))
-        if not steps or not len(self._plan[0]):
+        if not steps or not len(self.commanded.rows):
             return rows
         old = np.stack([self.reference_at(due) for due in due_ns[:steps].tolist()])
         share = (np.arange(1, steps + 1) / (steps + 1))[:, None]

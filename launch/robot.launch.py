@@ -35,6 +35,8 @@ ARGUMENTS = (  # name, default, choices, description
     ('task', 'click_bell', tuple(sorted(TASKS)), 'scene for hardware:=sim'),
     ('controllers', '', None, 'YAML of ros2_control that emulated controllers follow'),
     ('rviz', 'false', YES_NO, 'show cameras, value maps and robot in RViz'),
+    ('record', 'false', YES_NO, 'record all topics in a bag (MCAP)'),
+    ('bags_dir', '.', None, 'each bag makes a new folder in it'),
     ('dry_run', 'false', YES_NO, 'only print what would be connected'),
 )
 
@@ -69,7 +71,17 @@ def start(value: Values) -> list:
     nodes = [policy, node(value, 'robot_state_node', 'robot_state')]
     watched = [action for action in (*side, *nodes) if isinstance(action, Node)]
     ends = [end_with(action, goes_on='the driver' if real else '') for action in watched]
-    return [*ends, *side, *nodes, *rviz(value, not real, names)]
+    kept = recorder(value, names)
+    cloud = node(value, 'cloud_node', 'cloud', names)
+    return [*ends, *side, *nodes, *kept, *rviz(value, not real, names, beside=[cloud])]
+
+
+def recorder(value: Values, names: list) -> list:
+    """Return what writes a bag; the robot goes on without it."""
+    if value['record'] != 'true':
+        return []
+    action = node(value, 'recorder_node', 'recorder', names, bags_dir=value['bags_dir'])
+    return [end_with(action, goes_on='the robot'), action]
 
 
 def simulated_side(value: Values) -> Node:
@@ -83,6 +95,7 @@ def simulated_side(value: Values) -> Node:
         execution='realtime',
         task=value['task'],
         judge=False,
+        depth=value['hardware'] == 'sim' and value['rviz'] == 'true',
     )
 
 

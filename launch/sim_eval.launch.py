@@ -9,6 +9,7 @@ from launch import LaunchDescription
 from sim_bridge.backend import BACKENDS, SETTINGS, WORDINGS
 from sim_bridge.tasks import TASKS
 
+RECORDS = ('false', 'true', 'video', 'bag')
 ARGUMENTS = (  # name, default, choices, description
     ('task', 'click_bell', (*sorted(TASKS), 'all'), 'what to do'),
     ('setting', 'easy', tuple(SETTINGS), 'difficulty of the scenes'),
@@ -21,8 +22,7 @@ ARGUMENTS = (  # name, default, choices, description
     ('backend', 'builtin', tuple(BACKENDS), 'simulator'),
     ('execution', 'lockstep', EXECUTIONS, 'lockstep: reproducible; realtime: latency counts'),
     ('rviz', 'false', YES_NO, 'show cameras, value maps and robot in RViz'),
-    ('record', 'false', YES_NO, 'write a video of each episode'),
-    ('bag', 'false', YES_NO, 'record all topics in a bag (MCAP) in results_dir'),
+    ('record', 'false', RECORDS, 'video of each episode, bag (MCAP) of all topics, or true: both'),
     ('results_dir', 'results', None, 'each run makes a new folder in it'),
 )
 
@@ -38,7 +38,7 @@ def make_nodes(value: Values) -> list:
         if not value[name].isdecimal():
             raise ConfigError(f'{name} is "{value[name]}", expected a whole number')
     backend, execution = value['backend'], value['execution']
-    expert = value['policy'] == 'expert'
+    expert, bag = value['policy'] == 'expert', value['record'] in ('true', 'bag')
     depth = value['rviz'] == 'true' and backend == 'builtin'
     bridge = node(
         value, 'bridge_node', 'sim_bridge', sim_time=False,
@@ -59,12 +59,12 @@ def make_nodes(value: Values) -> list:
         instruction=value['instruction'],
         policy=value['policy'],
         policy_node='expert' if expert else 'policy',
-        recorder='recorder' if value['bag'] == 'true' else '',
-        record=value['record'] == 'true',
+        recorder='recorder' if bag else '',
+        record=value['record'] in ('true', 'video'),
         results_dir=value['results_dir'],
     )
     nodes = [bridge, driver, evaluator]
-    if value['bag'] == 'true':
+    if bag:
         nodes.insert(0, node(value, 'recorder_node', 'recorder', bags_dir=value['results_dir']))
     ends = [end_with(n, 'evaluation finished' if n is evaluator else '') for n in nodes]
     frames, cloud = (node(value, f'{n}_node', n) for n in ('robot_state', 'cloud'))

@@ -83,7 +83,9 @@ class StandardServices:
                 code = answer(request, response) or code
             except Unsupported as error:
                 code, text = codes.RESULT_FEATURE_UNSUPPORTED, str(error)
-            except (ConfigError, WrongState) as error:
+            except WrongState as error:
+                code, text = codes.RESULT_INCORRECT_STATE, str(error)
+            except ConfigError as error:
                 code, text = codes.RESULT_OPERATION_FAILED, str(error)
             except Exception as error:  # whatever breaks in a simulator: the caller must hear
                 self._node.get_logger().error(traceback.format_exc())

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 from ament_index_python.packages import get_package_prefix
-from rcl_interfaces.srv import ListParameters
 from rclpy.action import ActionClient
 from rclpy.node import Node
+
+from aim_ros.answers import is_done, meet
 
 BIN = Path(get_package_prefix('aim_ros')) / 'lib' / 'aim_ros'
 
@@ -23,9 +24,7 @@ def words(**parameters):
 
 def done(future, timeout_s=20.0):
     """Return the result of a future that another thread completes."""
-    event = threading.Event()
-    future.add_done_callback(lambda _: event.set())
-    assert event.wait(timeout_s), 'no answer'
+    assert is_done(future, timeout_s), 'no answer'
     return future.result()
 
 
@@ -35,7 +34,6 @@ class Listener(Node):
     def __init__(self, context):
         super().__init__('listener', context=context)
         self.received = {}
-        self._callers = {}
         self._changed = threading.Condition()
 
     def listen(self, message_type, topic, qos=10):
@@ -45,17 +43,11 @@ class Listener(Node):
         )
 
     def call(self, kind, name, **fields):
-        """Return the answer of a service.
-
-        An answer is lost where the service has not discovered yet who asks: ask again.
-        """
-        client = self._callers.get(name) or self.create_client(kind, name)
-        self._callers[name] = client
+        """Return the answer of a service of a node, which has to know us first."""
+        client = self.create_client(kind, name)
         assert client.wait_for_service(30)
-        for timeout_s in (5.0, 20.0):
-            with contextlib.suppress(TimeoutError):
-                return client.call(kind.Request(**fields), timeout_s)
-        raise AssertionError(f'{name} did not answer')
+        assert meet(self, name.rpartition('/')[0] or 'sim_bridge', 30.0)
+        return client.call(kind.Request(**fields), 30.0)
 
     def action_client(self, action_type, name, node, timeout_s=20.0):
         """Make a client that its server has discovered, too.
@@ -66,8 +58,9 @@ class Listener(Node):
         end = time.monotonic() + timeout_s
         while not task.done() and time.monotonic() < end:
             time.sleep(0.01)
+        assert task.done()
         assert task.result().wait_for_server(timeout_s)
-        self.call(ListParameters, f'{node}/list_parameters')  # who answers knows us
+        assert meet(self, node, timeout_s)
         return task.result()
 
     def _store(self, topic, message):
@@ -133,6 +126,14 @@ class Launched:
             except (ProcessLookupError, FileNotFoundError):
                 continue
         return {pid: line for pid, line in found.items() if line}
+
+    def end(self):
+        """End it as a person would; what then still runs is killed."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(10)
+        self.kill()
 
     def kill(self):
         with contextlib.suppress(ProcessLookupError):

@@ -7,7 +7,12 @@ ROOT = Path(__file__).parents[2]
 
 def run(code):
     return subprocess.run(
-        [sys.executable, '-c', code], cwd=ROOT, check=True, capture_output=True, text=True
+        [sys.executable, '-c', code],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
     ).stdout.strip()
 
 

@@ -85,7 +85,9 @@ try:
 except ConfigError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=120
+    )
     assert done.stderr == ''
     assert 'run: cannot be written: File too large; 10 messages were' in done.stdout
     assert len(list(BagReader(tmp_path / 'run'))) == 9

@@ -69,7 +69,7 @@ def test_latencies_have_percentiles():
     latencies = health.Latencies()
     for value in range(1, 101):
         latencies.add(float(value))
-    found = health.of_inference(latencies, 'too slow')
+    found = health.of_inference(latencies, 'too slow', 0)
     assert (found.level, found.message) == (Level.WARN, 'too slow')
     assert found.values['p50 [ms]'] == '50.5'
     assert found.values['p95 [ms]'] == '95.0'

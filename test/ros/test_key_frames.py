@@ -1,10 +1,14 @@
 """What a policy that keeps a history is shown between two chunks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from aim_policy.baseline import HoldPolicy
+from aim_policy.config import ConfigError
 from aim_policy.rollout import Plan, PolicyStopped, Rollout, Scene, look
+from aim_ros.key_frames import KeyFrames
 from aim_ros.observer import Observer, ObserverConfig
 from aim_ros.policy_loop import PolicyLoop
 from aim_ros.trajectory import GateConfig, TrajectoryGate
@@ -35,17 +39,17 @@ class Rememberer(HoldPolicy):
         return output
 
 
-def rollout(robot, policy, **plan):
+def play(robot, policy):
     world = SimLoop(FakeBackend(robot))
-    played = Rollout(Plan('hold', (SCENE.task,), backend='fake', **plan), policy, world)
+    played = Rollout(Plan('hold', (SCENE.task,), backend='fake'), policy, world)
     with pytest.raises(PolicyStopped, match='enough'):
         played.play(SCENE)
-    return policy
 
 
 @pytest.mark.parametrize('every', [4, 8, 10])
 def test_key_frames_come_at_even_distances_with_what_was_commanded(robot, every):
-    policy = rollout(robot, Rememberer(robot, every))
+    policy = Rememberer(robot, every)
+    play(robot, policy)
     first = policy.planned[0]
     count = (policy.planned[-1] - first) // (every * robot.dt_ns)
     assert policy.shown == [first + (i + 1) * every * robot.dt_ns for i in range(count)]
@@ -56,7 +60,8 @@ def test_key_frames_come_at_even_distances_with_what_was_commanded(robot, every)
 
 
 def test_who_keeps_no_history_is_shown_nothing(robot):
-    policy = rollout(robot, Rememberer(robot, 0))
+    policy = Rememberer(robot, 0)
+    play(robot, policy)
     assert policy.shown == []
 
 
@@ -96,7 +101,6 @@ def test_a_new_episode_begins_a_new_history(robot):
     loop.start('press again', 0, 0)
     for _ in range(4):
         step()
-    assert loop.key_frames.due_ns is None
     loop.poll(lambda: 0)
     assert policy.shown == []
 
@@ -110,3 +114,38 @@ def test_in_a_rehearsal_the_arms_stay(robot):
     loop.poll(lambda: 0)
     ((rows, _),) = policy.rows
     np.testing.assert_array_equal(rows, np.tile(robot.home, (4, 1)))
+
+
+def test_cameras_of_another_rate_do_not_let_key_frames_drift(robot):
+    """Frames every 20 ms: the one nearest to each multiple of 240 ms counts."""
+    policy, targets = Rememberer(robot, 4), replace(robot, joint_targets_topic='')
+    loop, _ = make(targets, policy)
+    begin = loop.observer.latest(None).stamp_ns
+    observe, commanded = policy.observe, []
+
+    def note(observation, executed):
+        commanded.append(loop.gate.reference_at(observation.stamp_ns))
+        observe(observation, executed)
+
+    policy.observe = note
+    loop.poll(lambda: begin)
+    image = np.zeros((240, 320, 3), np.uint8)
+    for tick in range(1, 25):
+        stamp_ns = begin + tick * 20_000_000 + 3_000_000
+        for camera in robot.cameras:
+            loop.observer.add_image(camera.name, stamp_ns, image)
+        loop.observer.add_joints(stamp_ns, robot.joint_names, robot.to_joints(robot.home))
+        loop.poll(lambda stamp_ns=stamp_ns: stamp_ns)
+    near = [begin + count * 240_000_000 for count in (1, 2)]
+    assert np.abs(np.subtract(policy.shown, near)).max() <= 17_000_000
+    np.testing.assert_array_equal([target for _, target in policy.rows], commanded)
+    assert commanded[0][1] > robot.home[1]
+
+
+def test_fewer_pictures_than_a_chunk_has_steps_are_refused(robot):
+    with pytest.raises(ConfigError, match='sync.queue_size is 7, expected at least'):
+        KeyFrames(
+            Rememberer(robot, 4),
+            Observer(robot, ObserverConfig(queue_size=7)),
+            TrajectoryGate(robot, GateConfig()),
+        )

@@ -40,7 +40,7 @@ def listener():
 
 @pytest.fixture
 def start():
-    """Start a command; whatever is left of it is killed at the end of the test."""
+    """Start a command; whatever is left of it is ended with the test."""
     started = []
 
     def start_one(*command, **environment):
@@ -49,7 +49,7 @@ def start():
 
     yield start_one
     for launched in started:
-        launched.kill()
+        launched.end()
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def evaluation(start, listener, tmp_path):
         evaluator = words(episodes=1, seed=1, results_dir=tmp_path)
         nodes = [start(str(BIN / 'bridge_node'), *bridge, **transport())]
         nodes.append(start(str(BIN / 'policy_node'), *policy, **transport()))
-        listener.wait('/policy/status', lambda message: message.state == PolicyStatus.IDLE)
+        listener.wait('/policy/status', lambda m: m.state == PolicyStatus.IDLE, timeout_s=90)
         return [*nodes, start(str(BIN / 'evaluator_node'), *evaluator, **transport())]
 
     return evaluate

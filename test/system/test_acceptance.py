@@ -82,8 +82,7 @@ class Cell:
     def moving(self):
         """Wait until the arms follow the policy."""
         begin = len(self.targets())
-        self.listener.wait(TARGETS, lambda m: abs(m.position[0]) > 0.03)
-        assert len(self.targets()) >= begin
+        self.listener.wait(TARGETS, lambda m: abs(m.position[0]) > 0.03, after=begin)
 
     def targets(self):
         return self.listener.received[TARGETS]

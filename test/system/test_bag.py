@@ -85,7 +85,7 @@ def test_replay_gives_the_same_observations_and_the_same_chunks(
     sim_eval, start, listener, robot, untrained, tmp_path
 ):
     live = LiveObserver(listener, robot)
-    launched = sim_eval(backend='fake', checkpoint=untrained, episodes=1, seed=1, bag='true')
+    launched = sim_eval(backend='fake', checkpoint=untrained, episodes=1, seed=1, record='bag')
     launched.wait_for('recording to')
     listener.listen(ActionChunk, '/action_chunk', 1000)
     listener.wait('/action_chunk', lambda message: message.chunk_id >= 5, 90)
@@ -141,12 +141,14 @@ def test_a_best_effort_driver_is_heard_and_sigterm_finishes_the_bag(start, liste
     end_s = time.monotonic() + 20
     while not publisher.get_subscription_count() and time.monotonic() < end_s:
         time.sleep(0.05)
+    assert publisher.get_subscription_count()
     for number in range(20):
         publisher.publish(JointState(name=['a'], position=[float(number)]))
         time.sleep(0.02)
     recorder.process.send_signal(signal.SIGTERM)
     assert recorder.wait(20) == 0
     messages = list(BagReader(tmp_path / 'run'))
+    assert {message.topic for message in messages} - {'/rosout'} == {'/cell/joint_states'}
     found = [message for message in messages if message.topic == '/cell/joint_states']
     positions = [message.decode().position[0] for message in found]
     assert len(positions) >= 10, recorder.output

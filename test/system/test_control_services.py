@@ -56,7 +56,7 @@ def test_the_standard_services_do_the_same(bridge, listener):
     world = messages.Resource(uri='click_bell?setting=easy&seed=5')
     loaded = ask('LoadWorld', world_resource=world)
     assert (loaded.result.result, loaded.world.name) == (done, 'click_bell')
-    assert ask('StepSimulation').result.result == messages.Result.RESULT_OPERATION_FAILED
+    assert ask('StepSimulation').result.result == messages.Result.RESULT_INCORRECT_STATE
     paused = state(state=state.STATE_PAUSED)
     assert ask('SetSimulationState', state=paused).result.result == done
     assert ask('GetSimulationState').state.state == state.STATE_PAUSED

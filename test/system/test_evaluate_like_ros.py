@@ -1,9 +1,10 @@
 """What the evaluation without ROS promises: the commands and results of the nodes."""
 
 import json
+from dataclasses import replace
 
 import pytest
-from observations import lively
+from observations import REMEMBERING, lively
 
 from aim_policy.ablation import Ablation
 from aim_policy.checkpoint import CheckpointInfo, save_checkpoint
@@ -55,7 +56,7 @@ def same(recorder, messages):
 @pytest.fixture(scope='module')
 def remembering(robot, tmp_path_factory):
     """A checkpoint that acts on what it saw and did before; nothing of it is trained."""
-    policy = lively()
+    policy = lively(replace(REMEMBERING, frames=4))  # key frames within a chunk, too
     figures = Normalisation.of_robot(robot, policy.config.action_unit_rad)
     info = CheckpointInfo(policy.config, robot, figures)
     folder = tmp_path_factory.mktemp('remembering')
@@ -75,6 +76,7 @@ def test_a_whole_episode_gives_the_same_chunks_and_the_same_result(
     (over_ros,) = json.loads(path.read_text())['episodes']
     recorder, rollout = offline(robot, 'fake', checkpoint)
     result = rollout.episode(SCENE)
+    listener.wait('/action_chunk', lambda message: message.chunk_id >= result.chunks - 1)
     same(recorder, listener.received['/action_chunk'])
     for name in ('seed', 'success', 'steps', 'chunks', 'rejected_chunks', 'reason'):
         assert getattr(result, name) == over_ros[name], name

@@ -71,7 +71,8 @@ def test_a_new_goal_preempts_and_cancelling_stops(client, robot):
     assert answer.status == GoalStatus.STATUS_ABORTED
     assert answer.result.error_code == control.FollowJointTrajectory.Result.INVALID_GOAL
     assert answer.result.error_string == 'pre-empted by a new goal'
-    while not feedback:
+    end = time.monotonic() + 20
+    while not feedback and time.monotonic() < end:
         time.sleep(0.01)
     assert feedback[0].feedback.desired.positions[0] == pytest.approx(
         feedback[0].feedback.actual.positions[0], abs=1e-9

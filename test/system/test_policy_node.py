@@ -1,6 +1,5 @@
 """The policy node by itself: what it listens to, what it refuses."""
 
-import threading
 from queue import Queue
 
 import pytest
@@ -57,11 +56,8 @@ def test_it_is_silent_and_waiting_without_observations(node, listener, robot):
 def test_an_empty_instruction_and_a_second_run_are_refused(node, listener):
     client = listener.action_client(RunPolicy, 'policy/run', 'policy')
     for instruction, accepted in ((' ', False), ('press', True), ('press', False)):
-        done = threading.Event()
         future = client.send_goal_async(RunPolicy.Goal(instruction=instruction))
-        future.add_done_callback(lambda _, done=done: done.set())
-        assert done.wait(10)
-        assert future.result().accepted == accepted
+        assert done(future).accepted == accepted
     assert 'instruction is empty' in node.output
     assert 'a run is active' in node.output
 

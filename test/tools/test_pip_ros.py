@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -110,10 +111,15 @@ def ros2(start):
 
 
 def wait_for_line(process, text, count=1):
-    for line in process.stdout:
-        count -= text in line
-        if count == 0:
-            return
+    late = threading.Timer(60, process.kill)  # ends the output, too
+    late.start()
+    try:
+        for line in process.stdout:
+            count -= text in line
+            if count == 0:
+                return
+    finally:
+        late.cancel()
     raise AssertionError(f'{text} was never printed')
 
 
@@ -275,7 +281,9 @@ def test_launch_pytest_runs_tests_beside_and_after_a_launch(environment, tmp_pat
     (tmp_path / 'test_beside.py').write_text(LAUNCH_TEST)
     command = [sys.executable, '-m', 'pytest', '-p', 'launch_pytest.plugin', '-v', str(tmp_path)]
     settings = environment | {'PYTEST_DISABLE_PLUGIN_AUTOLOAD': '1'}
-    result = subprocess.run(command, env=settings, capture_output=True, text=True, cwd=tmp_path)
+    result = subprocess.run(
+        command, env=settings, capture_output=True, text=True, cwd=tmp_path, timeout=120
+    )
     assert result.returncode == 0, result.stdout
     assert '2 passed' in result.stdout
 
@@ -285,7 +293,9 @@ def test_it_refuses_to_run_beside_the_real_launch(environment, tmp_path):
     (tmp_path / 'real/launch/__init__.py').touch()
     path = {'PYTHONPATH': f'{PIP_ROS}{os.pathsep}{tmp_path / "real"}'}
     command = [sys.executable, '-c', ROS2, 'topic', 'list']
-    result = subprocess.run(command, env=environment | path, capture_output=True, text=True)
+    result = subprocess.run(
+        command, env=environment | path, capture_output=True, text=True, timeout=60
+    )
     assert result.returncode == 1
     assert 'stands in for a missing launch package' in result.stderr
     assert len(result.stderr.splitlines()) == 1

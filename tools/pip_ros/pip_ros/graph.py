@@ -19,8 +19,8 @@ from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import qos_profile_best_available
 from rclpy.signals import SignalHandlerOptions
 
-FIRST_NODE_S = 4.0  # a missed announcement is repeated after three seconds
-OTHER_NODES_S = 3.0
+# A missed announcement is repeated after three seconds.
+FIRST_NODE_S, OTHER_NODES_S = 4.0, 3.3
 WAIT_S = 5.0
 LONGEST = 128  # of what is printed of a list or a text
 NODE_INFO = (('Subscribers', 'subscriber'), ('Publishers', 'publisher'))

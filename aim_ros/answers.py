@@ -6,14 +6,16 @@ import threading
 import time
 
 import rclpy
+from rcl_interfaces.srv import ListParameters
 from rclpy.action import ActionClient
 from rclpy.action.client import ClientGoalHandle
+from rclpy.node import Node
 from rclpy.task import Future
 
 from aim_policy.config import ConfigError
 from aim_ros.action import RunPolicy
 
-RETRY_S = 0.2
+RETRY_S, ASK_AGAIN_S = 0.1, 1.0
 
 
 def is_done(future: Future, timeout_s: float) -> bool:
@@ -33,14 +35,34 @@ def is_done(future: Future, timeout_s: float) -> bool:
     return True
 
 
-def start_run(client: ActionClient, timeout_s: float) -> ClientGoalHandle:
-    """Begin a run, as soon as the policy node is active.
+def meet(node: Node, other: str, timeout_s: float) -> bool:
+    """Wait until another node has discovered this one; False if it has not in time.
+
+    Before, its answers are lost. Clients that were made before this one are then known, too.
+
+    Raises:
+        KeyboardInterrupt: ROS was shut down.
+    """
+    client = node.create_client(ListParameters, f'{other}/list_parameters')
+    end_s = time.monotonic() + timeout_s
+    while time.monotonic() < end_s:
+        asked = client.service_is_ready()
+        if asked and is_done(client.call_async(ListParameters.Request()), ASK_AGAIN_S):
+            return True
+        if not rclpy.ok():
+            raise KeyboardInterrupt
+        time.sleep(RETRY_S)
+    return False
+
+
+def start_run(node: Node, client: ActionClient, timeout_s: float) -> ClientGoalHandle:
+    """Begin a run of the node `policy`, as soon as that is active.
 
     Raises:
         ConfigError: it did not become active in time.
     """
     end_s = time.monotonic() + timeout_s
-    while time.monotonic() < end_s:
+    while meet(node, 'policy', timeout_s) and time.monotonic() < end_s:
         if not client.wait_for_server(RETRY_S):
             continue
         future = client.send_goal_async(RunPolicy.Goal(instruction='stay where you are'))
