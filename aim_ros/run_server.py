@@ -76,6 +76,7 @@ class RunServer:
         self._refusal, self._on_cancel = refusal, on_cancel
         self._lock = threading.Lock()
         self._active: Run | None = None
+        self._accepted: dict[int, Run] = {}  # goal -> its run, until someone waits for its end
         self._arrived = threading.Event()
         self._server = ActionServer(
             node,
@@ -121,11 +122,13 @@ class RunServer:
         refusal = self._take(goal)
         if refusal:
             self._node.get_logger().warning(f'goal refused: {refusal}')
-        return GoalResponse.REJECT if refusal else GoalResponse.ACCEPT
+            return GoalResponse.REJECT
+        assert self._active is not None
+        self._accepted[id(goal)] = self._active
+        return GoalResponse.ACCEPT
 
     def _execute(self, handle: ServerGoalHandle) -> RunPolicy.Result:
-        run = self._active
-        assert run is not None
+        run = self._accepted.pop(id(handle.request))
         self._arrived.set()
         feedback_due_s = 0.0
         while not run.done.wait(POLL_S) and rclpy.ok():

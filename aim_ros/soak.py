@@ -58,6 +58,27 @@ def growth(samples: Sequence[int]) -> float:
     return float(end / begin - 1) if begin else float('inf')
 
 
+def lost(times_s: np.ndarray, period_s: float) -> float:
+    """Return how many of a periodic message did not arrive; a late one is none of them."""
+    if len(times_s) < 2:
+        return np.inf
+    expected = round((times_s[-1] - times_s[0]) / period_s) + 1
+    return float(max(0, expected - len(times_s)))
+
+
+def evenness(name: str, times_s: np.ndarray, period_s: float) -> dict[str, float]:
+    """Return how far intervals are from their period: median, 99 % and most."""
+    if len(times_s) < 2:
+        return {f'{name}_p50_ms': np.inf, f'{name}_p99_ms': np.inf, f'{name}_max_ms': np.inf}
+    off_ms = np.abs(np.diff(times_s) - period_s) * 1e3
+    p50, p99 = np.percentile(off_ms, [50, 99])
+    return {
+        f'{name}_p50_ms': float(p50),
+        f'{name}_p99_ms': float(p99),
+        f'{name}_max_ms': float(off_ms.max()),
+    }
+
+
 def faults(figures: Mapping[str, float], grown: Mapping[str, float]) -> list[str]:
     """Say which limits were missed."""
     found = [

@@ -19,6 +19,7 @@ from aim_ros.action import RunPolicy
 from aim_ros.answers import start_run
 from aim_ros.msg import ActionChunk
 from aim_ros.ros_util import HEARTBEAT, RELIABLE, SENSOR_IN, option, parameters, run_node
+from aim_ros.soak import evenness, lost
 
 START_S, WARM_UP_S = 60.0, 3.0
 
@@ -69,22 +70,8 @@ class SoakNode(Node):
         figures = {'chunks': float(len(times['chunks']))}
         figures.update(evenness('tick', times['heartbeat'], self._robot.dt_s))
         figures.update(evenness('joints', times['joints'], self._robot.dt_s))
-        steps = np.rint(np.diff(times['heartbeat']) / self._robot.dt_s)
-        figures['lost_heartbeats'] = float(np.maximum(steps - 1, 0).sum())
+        figures['lost_heartbeats'] = lost(times['heartbeat'], self._robot.dt_s)
         return figures
-
-
-def evenness(name: str, times_s: np.ndarray, period_s: float) -> dict[str, float]:
-    """Return how far intervals are from their period: median, 99 % and most."""
-    if len(times_s) < 2:
-        return {f'{name}_p50_ms': np.inf, f'{name}_p99_ms': np.inf, f'{name}_max_ms': np.inf}
-    off_ms = np.abs(np.diff(times_s) - period_s) * 1e3
-    p50, p99 = np.percentile(off_ms, [50, 99])
-    return {
-        f'{name}_p50_ms': float(p50),
-        f'{name}_p99_ms': float(p99),
-        f'{name}_max_ms': float(off_ms.max()),
-    }
 
 
 def main() -> int:

@@ -2,10 +2,11 @@
 
 import os
 
+import numpy as np
 import pytest
 
 from aim_ros.processes import arguments, resident_bytes
-from aim_ros.soak import faults, growth
+from aim_ros.soak import evenness, faults, growth, lost
 
 GOOD = {'lost_heartbeats': 0.0, 'tick_p99_ms': 4.0, 'chunks': 9.0}
 
@@ -14,6 +15,16 @@ def test_memory_that_settles_has_not_grown():
     assert growth([10, 60, 90, *[100] * 20]) == 0.0
     assert growth([*[100] * 10, *range(100, 200, 10)]) > 0.5
     assert growth([0, 0, 0]) > 1
+
+
+def test_a_late_message_is_not_a_lost_one():
+    times_s = np.arange(100) * 0.06
+    late = times_s.copy()
+    late[50] += 0.045
+    assert lost(late, 0.06) == 0
+    assert evenness('tick', late, 0.06)['tick_max_ms'] == pytest.approx(45)
+    assert lost(np.delete(late, [20, 50, 51]), 0.06) == 3
+    assert lost(late[:1], 0.06) == float('inf')
 
 
 @pytest.mark.parametrize(
