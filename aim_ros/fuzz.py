@@ -1,8 +1,8 @@
-"""Throws odd messages at a policy node: nothing may crash it, move an arm too far, or fill memory.
+"""Throws odd messages at policy and controllers: none may crash, move too far, or fill memory.
 
-`python -m aim_ros.fuzz --messages 10000` sends so many per topic. They are drawn by hypothesis;
+`ros2 run aim_ros fuzz --messages 10000` sends so many per topic. They are drawn by hypothesis;
 every second one is sent as it reads after some of its bytes were changed. In between, the node
-sees a good set of sensors and acts on a policy that wants anything.
+sees a good set of sensors and acts on a policy that wants anything, and the controllers move.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import rclpy
@@ -29,7 +29,9 @@ from aim_policy.baseline import HoldPolicy
 from aim_policy.interface import Observation, PolicyOutput, Vector
 from aim_policy.robot import RobotSpec, load_robot
 from aim_ros.arm_trajectory import ArmTrajectory
+from aim_ros.fuzz_controllers import Controllers
 from aim_ros.fuzz_messages import images, joint_states, mutated
+from aim_ros.fuzz_report import Report
 from aim_ros.observer import JOINT_STATES, JOINT_TARGETS, Observer, ObserverConfig
 from aim_ros.operator_services import OperatorServices
 from aim_ros.permission import Permission
@@ -40,25 +42,6 @@ from aim_ros.trajectory import ChunkRejected, GateConfig, TrajectoryGate
 
 LARGE, THINK_EVERY = 10_000, 20
 ENOUGH_MB = 64.0  # growth that is no leak, but what libraries keep
-
-
-@dataclass
-class Report:
-    """What came of it.
-
-    Attributes:
-        sent: topic -> messages.
-        broken: messages whose bytes were no message any more.
-        chunks: motions that passed the gate on the way.
-        growth_mb: of the process's memory over the second half.
-        faults: what must not happen.
-    """
-
-    sent: dict[str, int] = field(default_factory=dict)
-    broken: int = 0
-    chunks: int = 0
-    growth_mb: float = 0.0
-    faults: list[str] = field(default_factory=list)
 
 
 class WildPolicy(HoldPolicy):
@@ -77,7 +60,23 @@ class WildPolicy(HoldPolicy):
         return output
 
 
-class Target:
+class Target(Protocol):
+    """Whatever listens to topics."""
+
+    robot: RobotSpec
+    report: Report
+
+    def now_ns(self) -> int:
+        """Return its present."""
+
+    def topics(self, now_ns: int) -> Iterator[tuple[str, st.SearchStrategy, Callable]]:
+        """Name every topic that it listens to, what may come, and who takes it."""
+
+    def think(self, now_ns: int) -> None:
+        """Do what it does between messages, and check what comes of it."""
+
+
+class PolicyParts:
     """The parts of a policy node behind its subscriptions, without waiting for the network."""
 
     def __init__(self, robot: RobotSpec) -> None:
@@ -92,6 +91,10 @@ class Target:
         gate = TrajectoryGate(robot, GateConfig())
         self.loop = PolicyLoop(robot, WildPolicy(robot), self.observer, gate, lockstep=False)
         self.loop.start('press the bell', 0, 0)
+
+    def now_ns(self) -> int:
+        """Return the node's time."""
+        return self.node.get_clock().now().nanoseconds
 
     def topics(self, now_ns: int) -> Iterator[tuple[str, st.SearchStrategy, Callable]]:
         """Name every topic that the node listens to, what may come, and who takes it."""
@@ -120,7 +123,7 @@ class Target:
         with contextlib.suppress(ChunkRejected, ValueError):
             result = self.loop.poll(lambda: now_ns)
             if isinstance(result, Sent):
-                self.report.chunks += 1
+                self.report.let_through += 1
                 self._check(result.trajectories)
 
     def _check(self, trajectories: tuple[ArmTrajectory, ...]) -> None:
@@ -134,7 +137,7 @@ class Target:
 
 def attack(target: Target, messages: int, first_seed: int = 0) -> Report:
     """Send so many messages to every topic; returns what came of it."""
-    begin_ns, report = target.node.get_clock().now().nanoseconds, target.report
+    begin_ns, report = target.now_ns(), target.report
     halfway_mb = 0.0
     for half in range(2):
         for topic, strategy, take in target.topics(begin_ns):
@@ -154,7 +157,7 @@ def _send(
     target: Target, strategy: st.SearchStrategy, take: Callable, count: int, first_seed: int
 ) -> None:
     rng, numbers = random.Random(first_seed), itertools.count()
-    begin_ns = target.node.get_clock().now().nanoseconds
+    begin_ns = target.now_ns()
 
     @seed(first_seed)
     @settings(
@@ -186,24 +189,31 @@ def memory_mb() -> float:
 
 def main(argv: list[str] | None = None) -> int:
     """Attack, and say what came of it; 1 if something must not have happened."""
-    parser = argparse.ArgumentParser(prog='python -m aim_ros.fuzz', description=__doc__)
+    parser = argparse.ArgumentParser(prog='ros2 run aim_ros fuzz', description=__doc__)
     parser.add_argument('--messages', type=int, default=LARGE, help='per topic')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--robot', default='aloha_agilex', help='YAML under config/robot, or path')
     options = parser.parse_args(argv)
+    robot, faults = load_robot(options.robot), 0
     rclpy.init()
     try:
-        begin_s = time.monotonic()
-        report = attack(Target(load_robot(options.robot)), options.messages, options.seed)
+        for target in (PolicyParts(robot), Controllers(robot)):
+            begin_s = time.monotonic()
+            report = attack(target, options.messages, options.seed)
+            _tell(report, time.monotonic() - begin_s)
+            faults += len(report.faults)
     finally:
         rclpy.try_shutdown()
+    return 1 if faults else 0
+
+
+def _tell(report: Report, seconds: float) -> None:
     for topic, count in report.sent.items():
         print(f'{topic}: {count} messages')
-    print(f'{report.broken} were no messages any more; {report.chunks} chunks passed the gate')
-    print(f'memory grew by {report.growth_mb:.1f} MB, {time.monotonic() - begin_s:.0f} s')
+    print(f'{report.broken} were no messages any more; {report.let_through} motions passed')
+    print(f'memory grew by {report.growth_mb:.1f} MB, {seconds:.0f} s', flush=True)
     for fault in report.faults:
         print(f'FAULT {fault}')
-    return 1 if report.faults else 0
 
 
 if __name__ == '__main__':

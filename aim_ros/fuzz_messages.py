@@ -8,8 +8,9 @@ import random
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image, JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from aim_policy.robot import RobotSpec
+from aim_policy.robot import ArmSpec, RobotSpec
 from aim_ros import convert
 from aim_ros.pixels import ENCODINGS
 
@@ -17,7 +18,7 @@ NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 SIZES = st.sampled_from([0, 1, 2, 7, 240, 320, 2**31, 2**32 - 1])
 
 
-def stamps(draw: st.DrawFn, message: Image | JointState, now_ns: int) -> None:
+def stamps(draw: st.DrawFn, message: Image | JointState | JointTrajectory, now_ns: int) -> None:
     """Give a message a stamp: now, nearly now, zero, or nonsense."""
     offset = draw(st.sampled_from([0, 0, 0, 1, -1, 10**7, -(10**9), 10**9]))
     message.header.stamp = convert.to_time(now_ns + offset)
@@ -54,6 +55,28 @@ def joint_states(draw: st.DrawFn, now_ns: int, robot: RobotSpec) -> JointState:
     elif kind == 4:
         message.name[draw(st.integers(0, 13))] = robot.joint_names[0]
     stamps(draw, message, now_ns)
+    return message
+
+
+@st.composite
+def trajectories(draw: st.DrawFn, now_ns: int, arm: ArmSpec) -> JointTrajectory:
+    """Motions of an arm: right ones, and those with other names, numbers, lengths and times."""
+    names = draw(st.permutations(arm.joint_names))
+    message = JointTrajectory(joint_names=names[: draw(st.sampled_from([7, 7, 7, 6, 1, 0]))])
+    count, time_ns = len(message.joint_names), 0
+    for _ in range(draw(st.integers(0, 5))):
+        point, kind = JointTrajectoryPoint(positions=[0.1] * count), draw(st.integers(0, 5))
+        if kind == 1:
+            point.positions = draw(st.lists(NUMBERS, max_size=9))
+        elif kind == 2:
+            point.velocities = [draw(NUMBERS) for _ in range(count)]
+        elif kind == 3:
+            point.accelerations, point.effort = [draw(NUMBERS)] * count, [draw(NUMBERS)] * 2
+        time_ns += draw(st.sampled_from([60_000_000, 60_000_000, 1, 0, -1, 10**15]))
+        point.time_from_start.sec, point.time_from_start.nanosec = divmod(time_ns, 10**9)
+        message.points.append(point)
+    if draw(st.booleans()):
+        stamps(draw, message, now_ns)
     return message
 
 
