@@ -7,7 +7,7 @@ import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
 TRAJECTORY, LOOP = 'ros/test_trajectory.py', 'ros/test_policy_loop.py'
-OBSERVER, HEALTH = 'ros/test_observer.py', 'ros/test_health.py'
+OBSERVER, HEALTH, HOLD = 'ros/test_observer.py', 'ros/test_health.py', 'ros/test_hold.py'
 ACCEPTANCE, NODE = 'system/test_acceptance.py', 'system/test_policy_node.py'
 
 ROWS = {
@@ -29,9 +29,11 @@ ROWS = {
         (TRAJECTORY, 'test_start_jump_is_rejected'),
         (TRAJECTORY, 'test_a_first_row_far_from_the_resting_arms_is_rejected'),
         (TRAJECTORY, 'test_start_ramp_approaches_slowly_instead_of_rejecting'),
+        (HOLD, 'test_arms_that_do_not_go_where_they_are_told_get_no_more_chunks'),
     ],
     'one arm valid, the other not': [(TRAJECTORY, 'test_bad_row_of_one_arm_stops_both')],
     'image of unknown encoding, short rows or another size': [
+        ('ros/test_convert.py', 'test_unreadable_images_are_refused_with_what_was_found'),
         (OBSERVER, 'test_other_image_is_refused'),
         (OBSERVER, 'test_a_refused_message_is_told_while_its_stream_is_missing'),
     ],
@@ -49,6 +51,7 @@ ROWS = {
     'time jumps back': [
         (OBSERVER, 'test_time_going_back_clears_everything'),
         (LOOP, 'test_time_that_goes_back_disarms_until_a_fresh_set_is_there'),
+        (HOLD, 'test_after_time_went_back_nothing_is_sent_that_belonged_to_the_old_time'),
         (ACCEPTANCE, 'test_after_time_went_back_a_fresh_set_of_sensors_is_needed'),
     ],
     'wrong, missing or doubled joint names': [
@@ -78,6 +81,8 @@ ROWS = {
     'emergency stop': [
         (HEALTH, 'test_releasing_the_button_starts_nothing'),
         (ACCEPTANCE, 'test_an_emergency_stop_holds_and_stays_until_cleared'),
+        (HOLD, 'test_no_setting_refuses_a_hold'),
+        (HOLD, 'test_a_rehearsal_leaves_what_is_under_way_to_be_held'),
     ],
     'start without control': [
         (LOOP, 'test_a_rehearsal_commands_nothing'),
