@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 
-import rclpy
 from rcl_interfaces.srv import ListParameters
 from rclpy.action import ActionClient
 from rclpy.action.client import ClientGoalHandle
@@ -18,8 +17,8 @@ from aim_ros.action import RunPolicy
 RETRY_S, ASK_AGAIN_S = 0.1, 1.0
 
 
-def is_done(future: Future, timeout_s: float) -> bool:
-    """Wait for an answer; False if there was none in time.
+def is_done(node: Node, future: Future, timeout_s: float) -> bool:
+    """Wait for an answer to a node; False if there was none in time.
 
     Raises:
         KeyboardInterrupt: ROS was shut down, nobody will answer.
@@ -28,7 +27,7 @@ def is_done(future: Future, timeout_s: float) -> bool:
     future.add_done_callback(lambda _: done.set())
     end_s = time.monotonic() + timeout_s
     while not done.wait(0.1):
-        if not rclpy.ok():
+        if not node.context.ok():
             raise KeyboardInterrupt
         if time.monotonic() > end_s:
             return False
@@ -47,9 +46,9 @@ def meet(node: Node, other: str, timeout_s: float) -> bool:
     end_s = time.monotonic() + timeout_s
     while time.monotonic() < end_s:
         asked = client.service_is_ready()
-        if asked and is_done(client.call_async(ListParameters.Request()), ASK_AGAIN_S):
+        if asked and is_done(node, client.call_async(ListParameters.Request()), ASK_AGAIN_S):
             return True
-        if not rclpy.ok():
+        if not node.context.ok():
             raise KeyboardInterrupt
         time.sleep(RETRY_S)
     return False
@@ -66,7 +65,7 @@ def start_run(node: Node, client: ActionClient, timeout_s: float) -> ClientGoalH
         if not client.wait_for_server(RETRY_S):
             continue
         future = client.send_goal_async(RunPolicy.Goal(instruction='stay where you are'))
-        if is_done(future, timeout_s) and future.result().accepted:
+        if is_done(node, future, timeout_s) and future.result().accepted:
             return future.result()
         time.sleep(RETRY_S)
     raise ConfigError(f'no policy node took a run in {timeout_s:.0f} s')

@@ -79,7 +79,7 @@ class EvaluatorNode(Node):
                 raise ConfigError(f'{name} did not appear in {timeout_s:.0f} s')
         if not self._run.wait_for_server(timeout_s):
             raise ConfigError(f'{config.policy_node} offers no ~/run')
-        if config.recorder and not is_done(self._recorded, timeout_s):
+        if config.recorder and not is_done(self, self._recorded, timeout_s):
             raise ConfigError(f'{config.recorder} heard no robot in {timeout_s:.0f} s')
 
     def _about(self) -> dict:
@@ -167,7 +167,7 @@ class EvaluatorNode(Node):
 
     def _await(self, future: Future) -> object:
         limit_s = self._config.episode_timeout_s
-        if not is_done(future, limit_s):
+        if not is_done(self, future, limit_s):
             raise ConfigError(f'{self._config.policy_node} did not answer in {limit_s:.0f} s')
         return future.result()
 

@@ -178,7 +178,7 @@ class ReplayNode(Node):
                 self._sensors[topic].publish(data)
 
     def _wait_for(self, future: Future) -> Any:
-        if not is_done(future, self._config.answer_timeout_s):
+        if not is_done(self, future, self._config.answer_timeout_s):
             raise ConfigError(f'{self._config.policy_node} did not answer in time')
         return future.result()
 

@@ -12,7 +12,7 @@ from ament_index_python.packages import get_package_prefix
 from rclpy.action import ActionClient
 from rclpy.node import Node
 
-from aim_ros.answers import is_done, meet
+from aim_ros.answers import meet
 
 BIN = Path(get_package_prefix('aim_ros')) / 'lib' / 'aim_ros'
 
@@ -24,7 +24,9 @@ def words(**parameters):
 
 def done(future, timeout_s=20.0):
     """Return the result of a future that another thread completes."""
-    assert is_done(future, timeout_s), 'no answer'
+    event = threading.Event()
+    future.add_done_callback(lambda _: event.set())
+    assert event.wait(timeout_s), 'no answer'
     return future.result()
 
 
