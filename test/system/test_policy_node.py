@@ -1,12 +1,15 @@
 """The policy node by itself: what it listens to, what it refuses."""
 
+import re
+import signal
+from pathlib import Path
 from queue import Queue
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from nodes import BIN, done
+from nodes import BIN, done, words
 from rcl_interfaces.srv import DescribeParameters, ListParameters
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
@@ -14,6 +17,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from aim_ros.action import RunPolicy
+from aim_ros.installation import transport
 from aim_ros.msg import PolicyStatus
 from aim_ros.ros_util import STATES
 from aim_ros.srv import SetInstruction
@@ -153,3 +157,15 @@ def test_quality_of_service_can_be_overridden_and_a_mismatch_is_told(start, list
         return any('joint_states: incompatible QoS' in value.key for value in values)
 
     listener.wait('/diagnostics', told)
+
+
+def test_it_leaves_no_shared_memory_behind(start):
+    """Its participant must end with it, or megabytes of pictures stay in there."""
+    launched = start(str(POLICY), *words(policy='hold'), **transport())
+    launched.wait_for('waiting for ~/run')
+    maps = Path(f'/proc/{launched.process.pid}/maps').read_text()
+    own = {Path(text) for text in re.findall(r'/dev/shm/fastdds_[0-9a-f]{16}', maps)}
+    assert all(path.exists() for path in own)
+    launched.process.send_signal(signal.SIGINT)
+    assert launched.wait(30) == 0
+    assert [path for path in own if path.exists()] == []
