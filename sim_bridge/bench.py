@@ -19,6 +19,7 @@ from sim_bridge.controller import TrajectoryCommand
 from sim_bridge.sim_loop import SimLoop
 
 TASK, SEED, CHUNK = 'click_bell', 100_000, 8
+LEAST_SHARE = 0.7
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,7 +43,9 @@ def main(argv: list[str] | None = None) -> int:
     print(f'{arguments.backend}, {len(robot.cameras)} cameras, lockstep, policy steps per second:')
     print(f'  physics and controllers only  {physics:8.1f}  ({speed:.0f} x real time)')
     print(f'  with pictures, bare loop      {bare:8.1f}  ({1e3 / bare:.1f} ms per step)')
-    print(f'  the same over ROS topics      {ros:8.1f}  ({ros / bare:.0%} of the bare loop)')
+    word = 'within' if ros >= LEAST_SHARE * bare else 'BEYOND'
+    share = f'{ros / bare:.0%} of the bare loop, {word} the limit of {LEAST_SHARE:.0%}'
+    print(f'  the same over ROS topics      {ros:8.1f}  ({share})')
     return 0
 
 
