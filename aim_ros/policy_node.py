@@ -174,6 +174,7 @@ class PolicyNode(LifecycleNode):
         """Come to rest while the topics are still there."""
         try:
             self._disarm('the node was ended')
+            self._server.close(PATIENCE_S)
             self._dismiss()
         except Exception:  # nobody is left to handle it, and the process must end
             self.get_logger().error(traceback.format_exc())

@@ -17,7 +17,7 @@ from aim_ros.action import RunPolicy
 from aim_ros.ros_util import apart
 
 FEEDBACK_PERIOD_S = 0.5
-POLL_S = 0.02
+POLL_S, ANSWER_S = 0.02, 0.25
 
 
 @dataclass
@@ -76,7 +76,8 @@ class RunServer:
         self._refusal, self._on_cancel = refusal, on_cancel
         self._lock = threading.Lock()
         self._active: Run | None = None
-        self._accepted: dict[int, Run] = {}  # goal -> its run, until someone waits for its end
+        self._open: dict[int, Run] = {}  # goal -> its run, until its client is told the end
+        self._closed_s = -ANSWER_S  # when the last one was
         self._arrived = threading.Event()
         self._server = ActionServer(
             node,
@@ -107,6 +108,14 @@ class RunServer:
             self._arrived.set()
         return refusal
 
+    def close(self, timeout_s: float) -> None:
+        """Wait until clients have heard how their runs ended, before the node is taken away."""
+        end_s = time.monotonic() + timeout_s
+        while self._open and time.monotonic() < end_s:
+            time.sleep(POLL_S)
+        # The executor sends the result after `_execute` has returned.
+        time.sleep(max(0.0, self._closed_s + ANSWER_S - time.monotonic()))
+
     def _take(self, goal: RunPolicy.Goal) -> str:
         with self._lock:
             if self.active is not None:
@@ -124,12 +133,25 @@ class RunServer:
             self._node.get_logger().warning(f'goal refused: {refusal}')
             return GoalResponse.REJECT
         assert self._active is not None
-        self._accepted[id(goal)] = self._active
+        self._open[id(goal)] = self._active
         return GoalResponse.ACCEPT
 
     def _execute(self, handle: ServerGoalHandle) -> RunPolicy.Result:
-        run = self._accepted.pop(id(handle.request))
+        run = self._open[id(handle.request)]
         self._arrived.set()
+        try:
+            self._follow(handle, run)
+        finally:
+            self._closed_s = time.monotonic()
+            del self._open[id(handle.request)]
+        return RunPolicy.Result(
+            reason=run.reason,
+            message=run.message,
+            chunks=run.chunks,
+            rejected_chunks=run.rejected_chunks,
+        )
+
+    def _follow(self, handle: ServerGoalHandle, run: Run) -> None:
         feedback_due_s = 0.0
         while not run.done.wait(POLL_S) and rclpy.ok():
             if handle.is_cancel_requested and not run.stop.is_set():
@@ -140,12 +162,6 @@ class RunServer:
                 handle.publish_feedback(run.feedback())
         if rclpy.ok():
             self._conclude(handle, run)
-        return RunPolicy.Result(
-            reason=run.reason,
-            message=run.message,
-            chunks=run.chunks,
-            rejected_chunks=run.rejected_chunks,
-        )
 
     def _conclude(self, handle: ServerGoalHandle, run: Run) -> None:
         if run.reason == RunPolicy.Result.CANCELLED:

@@ -36,6 +36,7 @@ def listener():
     yield node
     rclpy.shutdown(context=context)
     thread.join(5)
+    node.destroy_node()
 
 
 @pytest.fixture
