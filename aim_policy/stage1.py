@@ -133,8 +133,7 @@ class StageOne(nn.Module):
         zero = context.current.new_zeros(())
         lost_rgb, lost_value, shown = zero, zero, []
         if imagine:
-            lost_rgb, lost_value, memory = self._imagine(clips, noise, context, rgb)
-            shown = [memory]
+            lost_rgb, lost_value, shown = self._imagine(clips, noise, context, rgb)
         lost_action = self._act(clips, noise, context, shown)
         return total_loss(lost_rgb, lost_value, lost_action, self.losses)
 
@@ -159,7 +158,7 @@ class StageOne(nn.Module):
 
     def _imagine(
         self, clips: Clips, noise: Noise, context: Context, rgb: bool
-    ) -> tuple[Tensor, Tensor, Memory]:
+    ) -> tuple[Tensor, Tensor, list[Memory]]:
         embed, known = self.transformer.embedding, clips.has_maps[:, None]
         level = 1 - known * (1 - noise.sigma_video)  # an unknown map stays pure noise
         sigma = level[:, :, None, None, None]
@@ -176,7 +175,7 @@ class StageOne(nn.Module):
         weight = 1 + self.losses.foreground * clips.heat[:, None]
         weight = weight * known[:, :, None, None, None]
         lost_value = stream_loss(velocity[-1], *pairs[1], sigma, self.losses, weight)
-        return lost_rgb, lost_value, memory[-1]
+        return lost_rgb, lost_value, memory
 
     def _act(self, clips: Clips, noise: Noise, context: Context, shown: list[Memory]) -> Tensor:
         """Several draws of noise over the same keys."""

@@ -17,6 +17,7 @@ class Stage1Config:
     """A run; `config/train/*.yaml` hold worked ones."""
 
     model: str = 'aim_tiny'  # YAML under config/model, or a path
+    model_changes: tuple[str, ...] = ()  # key=value, entries of the model's YAML to replace
     robot: str = 'aloha_agilex'
     tasks: tuple[str, ...] = ()  # to learn; empty for all that the data hold
     steps: int = 10_000

@@ -77,7 +77,8 @@ class Run:
         self.arguments, self.processes = arguments, processes
         self.config = load_config(Stage1Config, arguments.config, arguments.set)
         self.robot: RobotSpec = load_robot(self.config.robot)
-        self.model_config: ModelConfig = load_model_config(self.config.model)
+        config = self.config
+        self.model_config: ModelConfig = load_model_config(config.model, config.model_changes)
         with processes.first_alone():
             self.folder = RunFolder(arguments.out, self.config)
         tokenizer = LinearTokenizer(self.model_config.cell_px, self.model_config.latent_channels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from aim_policy.config import ConfigError, load_config, unknown_name
@@ -62,6 +63,7 @@ class SamplingConfig:
         return replace(self, **steps)  # type: ignore[arg-type]
 
 
+STREAMS = 'rgb', 'value'
 PRESET_COLUMNS = 'video_steps', 'sigma_end', 'guidance', 'imagine_rgb', 'action_steps'
 PRESETS = {
     'reference': (25, 0.0, 5.0, True, 50),  # quality first
@@ -101,6 +103,7 @@ class ModelConfig:
     text_to_observation: bool = True
     text_to_value: bool = False
     proprioception: bool = False  # a sees a token of the measured and commanded joints
+    action_reads: tuple[str, ...] = ('value',)  # streams of the future that a sees: rgb, value
     history_to_action: bool = False  # a sees all observed frames, not only the current one
     align_current: bool = False  # x and m tokens start with the current latent of their place
     history_frames: int = 1  # latent frames that a chunk is planned from, the current one included
@@ -112,6 +115,9 @@ class ModelConfig:
         numbers = [name for name, hint in self.__annotations__.items() if hint in ('int', 'float')]
         _require_positive(self, *numbers)
         whole, cell_numbers = self.steps % self.frames == 0, 3 * self.cell_px**2
+        for name in self.action_reads:
+            if name not in STREAMS:
+                raise unknown_name('action_reads', name, STREAMS)
         even_head = self.head_dim >= 6 and self.head_dim % 2 == 0
         narrow, coded = self.action_width <= self.width, self.latent_channels <= cell_numbers
         _require(whole, 'steps', self.steps, f'a multiple of frames {self.frames}')
@@ -166,16 +172,18 @@ class ModelConfig:
         return self.steps // self.frames
 
 
-def load_model_config(name: str) -> ModelConfig:
+def load_model_config(name: str, changes: Iterable[str] = ()) -> ModelConfig:
     """Load a model config by the name of its YAML under config/model/, or by a path.
+
+    Entries of it are replaced by `changes` as `load_config` takes them.
 
     Raises:
         ConfigError: no such model, or a mistake in its YAML.
     """
     if '/' in name or name.endswith('.yaml'):
-        return load_config(ModelConfig, name)
+        return load_config(ModelConfig, name, changes)
     folder = share_dir() / 'config' / 'model'
     path = folder / f'{name}.yaml'
     if not path.is_file():
         raise unknown_name('model', name, [p.stem for p in folder.glob('*.yaml')])
-    return load_config(ModelConfig, path)
+    return load_config(ModelConfig, path, changes)

@@ -14,6 +14,8 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
+from aim_policy.model.config import STREAMS
+
 
 class Group(IntEnum):
     """What a token stands for."""
@@ -68,11 +70,14 @@ class Scope:
     pin_first: bool = False
 
 
-def visibility(history_to_action: bool = False) -> Tensor:
+def visibility(
+    history_to_action: bool = False, action_reads: Sequence[str] = ('value',)
+) -> Tensor:
     """Table 3.4: int[query group, key group] of `Rule`."""
     never, past, current = Rule.NEVER, Rule.PAST, Rule.CURRENT
     chunk, chunks = Rule.CHUNK, Rule.CHUNKS
     shown = past if history_to_action else current
+    rgb, value = (chunk if name in action_reads else never for name in STREAMS)
     return torch.tensor([
         # observed, executed, proprio, rgb, value, action
         [past, past, never, never, never, never],  # o
@@ -80,7 +85,7 @@ def visibility(history_to_action: bool = False) -> Tensor:
         [current, past, chunk, never, never, never],  # proprioception
         [past, past, never, chunk, never, never],  # x: does not know that the map exists
         [past, never, never, chunk, chunk, never],  # m
-        [shown, past, chunk, never, chunk, chunk],  # a: the future only through m
+        [shown, past, chunk, rgb, value, chunk],  # a: the future only through m by default
     ])  # fmt: skip
 
 

@@ -40,11 +40,11 @@ class Context:
 
 @dataclass(frozen=True)
 class Intent:
-    """What was imagined: latents float[B, C, F, ...] to look at, and m's keys to act on."""
+    """What was imagined: latents float[B, C, F, ...] to look at, and keys of x and m to act on."""
 
     rgb: Tensor | None
     value: Tensor
-    memory: Memory
+    memory: tuple[Memory, ...]
 
 
 class Sampler:
@@ -111,7 +111,7 @@ class Sampler:
         return Context(tuple(memory), text, current, now)
 
     def imagine(self, context: Context, generator: torch.Generator) -> Intent:
-        """Denoise x and m together, and freeze the keys of m."""
+        """Denoise x and m together, and freeze their keys."""
         shape = list(context.current.shape)
         shape[2] = self.transformer.config.frames
         if self.config.video_steps == 0:
@@ -128,7 +128,7 @@ class Sampler:
             noisy = [euler_step(z, v, sigma, after) for z, v in pairs]
         if self.config.extra_freeze_pass:
             memory = self._keys(noisy, self.config.sigma_end, context, passes)
-        return Intent(clean[0] if self.config.imagine_rgb else None, clean[-1], memory[-1])
+        return Intent(clean[0] if self.config.imagine_rgb else None, clean[-1], tuple(memory))
 
     def freeze(self, value: Tensor, context: Context, rgb: Tensor | None = None) -> Intent:
         """Take maps as if they had been imagined here.
@@ -139,7 +139,7 @@ class Sampler:
             rgb: likewise what m sees of x; None where x is left out.
         """
         clean = [value] if rgb is None else [rgb, value]
-        return Intent(rgb, value, self._keys(clean, self.config.sigma_end, context)[-1])
+        return Intent(rgb, value, self._keys(clean, self.config.sigma_end, context))
 
     def act(
         self,
@@ -148,7 +148,7 @@ class Sampler:
         generator: torch.Generator,
         committed: Tensor | None = None,
     ) -> Tensor:
-        """Denoise a over keys that are ready: o_t, executed a, m.
+        """Denoise a over keys that are ready: o_t, executed a, and of the future m.
 
         Args:
             context: what is known.
@@ -168,7 +168,7 @@ class Sampler:
             action = _promised(action, committed, noise, sigma)
             segment = embed.actions(action, _level(action, sigma), context.now)
             if memory is None:
-                known = [*context.memory, intent.memory]
+                known = [*context.memory, *intent.memory]
                 memory = narrow(self.transformer.scope, [segment.place], known)
             (hidden,), _ = self.transformer.run([segment], context.text, memory, passes)
             action = euler_step(action, self.transformer.velocity(segment, hidden), sigma, after)
@@ -185,11 +185,11 @@ class Sampler:
 
     def _keys(
         self, noisy: list[Tensor], sigma: float, context: Context, passes: Passes | None = None
-    ) -> list[Memory]:
+    ) -> tuple[Memory, ...]:
         """What [x, m] leave behind; the last is of m."""
         segments, known = self._future(noisy, sigma, context), context.memory
         run, execution = self.transformer.run, passes or 'split'
-        return run(segments, context.text, known, execution, only_memory=True)[1]
+        return tuple(run(segments, context.text, known, execution, only_memory=True)[1])
 
     def _velocities(
         self,
@@ -214,7 +214,7 @@ class Sampler:
         blank = context.current.new_zeros(shape)
         if self.black is not None:
             blank = blank + self.black.to(blank)
-        return Intent(None, blank, self._keys([blank], 0.0, context)[-1])
+        return Intent(None, blank, self._keys([blank], 0.0, context))
 
     @staticmethod
     def _noise(shape: list[int], context: Context, generator: torch.Generator) -> Tensor:

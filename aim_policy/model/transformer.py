@@ -120,7 +120,7 @@ class AimTransformer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        table = visibility(config.history_to_action)
+        table = visibility(config.history_to_action, config.action_reads)
         self.scope = Scope(table, config.history_frames, config.pin_first_frame)
         self.embedding = TokenEmbedding(config)
         self.text = FeedForward(config.text_dim, config.width, config.width)

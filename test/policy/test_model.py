@@ -141,6 +141,8 @@ def test_without_a_the_rest_is_bit_identical():
         {},
         {'proprioception': False},
         {'history_to_action': True},
+        {'action_reads': ('rgb', 'value')},
+        {'action_reads': ()},
         {'history_frames': 2, 'pin_first_frame': True},
         {'own_value_weights': False, 'text_to_value': True},
         {'align_current': False, 'coordinate_features': False},
@@ -276,6 +278,14 @@ def test_history_option_changes_one_entry_of_the_table():
     changed = visibility(history_to_action=True) != visibility()
     assert changed.nonzero().tolist() == [[Group.ACTION, Group.OBSERVED]]
     assert visibility(history_to_action=True)[Group.ACTION, Group.OBSERVED] == Rule.PAST
+
+
+@pytest.mark.parametrize('reads', [(), ('rgb',), ('rgb', 'value')])
+def test_what_a_reads_changes_its_row_alone(reads):
+    changed = visibility(action_reads=reads) != visibility()
+    rows = {(Group.ACTION, Group.VALUE)} if 'value' not in reads else set()
+    rows |= {(Group.ACTION, Group.RGB)} if 'rgb' in reads else set()
+    assert {tuple(at) for at in changed.nonzero().tolist()} == rows
 
 
 def test_unseen_keys_are_left_out_and_the_result_is_that_of_the_mask():

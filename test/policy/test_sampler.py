@@ -16,8 +16,13 @@ VIDEO = (1, TEST.latent_channels, TEST.frames, TEST.rows, TEST.columns)
 
 @pytest.fixture(scope='module')
 def transformer():
+    return random_transformer()
+
+
+def random_transformer(**changes):
     torch.manual_seed(0)
-    transformer = AimTransformer(dataclasses.replace(TEST, history_frames=4)).requires_grad_(False)
+    config = dataclasses.replace(TEST, history_frames=4, **changes)
+    transformer = AimTransformer(config).requires_grad_(False)
     for parameter in transformer.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return transformer
@@ -138,7 +143,7 @@ def test_frozen_keys_equal_a_pass_of_their_own(transformer, data, end, extra):
     assert grid[-1] == pytest.approx(end, abs=1e-6)
     where = (path[-1], end) if extra else (path[-2], grid[-2])
     expected = keys_of_value(transformer, known, *where)
-    frozen = partial.imagine(known, seeded()).memory
+    frozen = partial.imagine(known, seeded()).memory[-1]
     for pair, other in zip(frozen.layers, expected.layers, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(pair, other, strict=True))
 
@@ -153,6 +158,22 @@ def test_maps_given_back_as_imagined_lead_to_the_same_motion(transformer, data, 
     torch.testing.assert_close(same, motion, rtol=1e-4, atol=1e-4)
     other = own.freeze(intent.value.flip(-1), known, intent.rgb)
     assert (own.act(known, other, seeded(9)) - motion).abs().max() > 1e-2
+
+
+def test_what_a_reads_decides_whose_future_moves_it(data):
+    def effects(reads):
+        own = sampler(random_transformer(action_reads=reads))
+        known = context(own, data)
+        intent = own.imagine(known, seeded())
+        motion = own.act(known, intent, seeded(9))
+        changed = [(intent.rgb.flip(-1), intent.value), (intent.rgb, intent.value.flip(-1))]
+        others = [own.freeze(value, known, rgb) for rgb, value in changed]
+        return [
+            not torch.allclose(own.act(known, o, seeded(9)), motion, atol=1e-4) for o in others
+        ]
+
+    assert effects(()) == [False, False]
+    assert effects(('rgb', 'value')) == [True, True]
 
 
 def test_rgb_can_be_left_out(transformer, data):
@@ -171,7 +192,7 @@ def test_no_steps_act_on_a_black_map(transformer, data):
     assert torch.equal(intent.value, black.expand(VIDEO))
     segment = transformer.embedding.value(intent.value, torch.zeros(1, 1), known.current, 1)
     _, (expected,) = transformer.run([segment], known.text, known.memory)
-    assert torch.equal(intent.memory.layers[0][0], expected.layers[0][0])
+    assert torch.equal(intent.memory[-1].layers[0][0], expected.layers[0][0])
 
 
 def unguided(sampler, data):

@@ -166,7 +166,8 @@ def test_it_leaves_no_shared_memory_behind(start):
     launched.wait_for('waiting for ~/run')
     maps = Path(f'/proc/{launched.process.pid}/maps').read_text()
     own = {Path(text) for text in re.findall(r'/dev/shm/fastdds_[0-9a-f]{16}', maps)} - others
-    assert own and all(path.exists() for path in own)
+    assert own
+    assert all(path.exists() for path in own)
     launched.process.send_signal(signal.SIGINT)
     assert launched.wait(30) == 0
     assert [path for path in own if path.exists()] == []
