@@ -25,7 +25,7 @@ from aim_policy.model.aim import AimModel
 from aim_policy.model.config import ModelConfig, load_model_config
 from aim_policy.model.transformer import AimTransformer
 from aim_policy.normalise import normalisation_of
-from aim_policy.parallel import Processes
+from aim_policy.parallel import Processes, end_process
 from aim_policy.robot import RobotSpec, load_robot
 from aim_policy.run_folder import RunFolder
 from aim_policy.stage1 import StageOne
@@ -154,4 +154,4 @@ def _tasks(episodes: list[EncodedEpisode]) -> str:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    end_process(main())
