@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from aim_policy.augment import Augmentation, Scene
 from aim_policy.config import ConfigError, unknown_name
 from aim_policy.interface import Vector
 from aim_policy.latent_cache import EncodedEpisode
@@ -72,7 +73,10 @@ def collate(clips: Sequence[Clips]) -> Clips:
 
 
 class ClipDataset(Dataset):
-    """Clips by key (episode, latent, frames T, wording): a key says all, nothing is drawn here."""
+    """Clips by key (episode, latent, frames T, wording): a key says all, nothing is drawn here.
+
+    The number of the wording, of which there are few, decides how pictures are augmented, too.
+    """
 
     def __init__(
         self,
@@ -80,7 +84,9 @@ class ClipDataset(Dataset):
         config: ModelConfig,
         transforms: Transforms,
         text_encoder: TextEncoder,
+        augmentation: Augmentation | None = None,
     ) -> None:
+        self.augmentation = augmentation
         self.episodes = episodes
         self.config = config
         self.transforms = transforms
@@ -96,10 +102,14 @@ class ClipDataset(Dataset):
         ahead = [self._at(number, now + n_a * (i + 1)) for i in range(self.config.frames)]
         target, measured = episode.target.numpy(), episode.position[now].numpy()
         text = episode.instructions[wording % len(episode.instructions)]
+        maps = episode.maps[latent].float().transpose(0, 1)
+        pictures = episode.latents[past + ahead].transpose(0, 1)
+        if self.augmentation:
+            pictures = self._augmented(self.augmentation, Scene(pictures, maps), wording)
         return Clips(
-            observed=episode.latents[past].float().transpose(0, 1),
-            future=episode.latents[ahead].float().transpose(0, 1),
-            maps=episode.maps[latent].float().transpose(0, 1),
+            observed=pictures[:, :frames].float(),
+            future=pictures[:, frames:].float(),
+            maps=maps,
             heat=episode.heat[latent].float(),
             has_maps=torch.tensor(float(episode.has_maps)),
             actions=self._actions(target, now, now, self.config.steps),
@@ -113,6 +123,13 @@ class ClipDataset(Dataset):
         """Tell where a clip comes from."""
         episode = self.episodes[int(item[0])]
         return f'{episode.path} step {int(episode.steps[int(item[1])])}'
+
+    def _augmented(self, augmentation: Augmentation, scene: Scene, wording: int) -> Tensor:
+        draw = np.random.default_rng(wording)
+        other = self.episodes[int(draw.integers(len(self.episodes)))]
+        latent = int(draw.integers(len(other.steps)))
+        latents, maps = other.latents[latent : latent + 1], other.maps[latent]
+        return augmentation(scene, Scene(latents.transpose(0, 1), maps.transpose(0, 1)), draw)
 
     def _at(self, number: int, step: int) -> int:
         """Index of the latent at a step; the last one after the end."""

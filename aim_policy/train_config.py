@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from aim_policy.augment import AugmentConfig
 from aim_policy.config import ConfigError, unknown_name
 from aim_policy.losses import LossConfig
 from aim_policy.optimiser import OptimiserConfig
@@ -30,6 +31,7 @@ class Stage1Config:
     validate_every: int = 1000
     validate_clips: int = 256
     save_every: int = 500
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     losses: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from aim_policy.augment import Augmentation
 from aim_policy.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from aim_policy.config import ConfigError, load_config
 from aim_policy.data import ClipDataset
@@ -107,9 +108,10 @@ class Run:
             self.model_config, self.robot, figures,
             provenance=f'Stage I on {len(episodes)} episodes of {_tasks(episodes)}',
         )  # fmt: skip
+        seen = self._dataset(episodes, transforms, changed=True)
         trainer = Trainer(
-            config, stage, self._dataset(episodes, transforms), held_out, self.processes,
-            self.folder, lambda weights: self._export(info, weights), self.arguments.loaders,
+            config, stage, seen, held_out, self.processes, self.folder,
+            lambda weights: self._export(info, weights), self.arguments.loaders,
         )  # fmt: skip
         return trainer.run()
 
@@ -139,8 +141,12 @@ class Run:
         self.model.transformer.load_state_dict(model.transformer.state_dict())
         return info.normalisation
 
-    def _dataset(self, episodes: list[EncodedEpisode], transforms: Transforms) -> ClipDataset:
-        return ClipDataset(episodes, self.model_config, transforms, self.model.text_encoder)
+    def _dataset(
+        self, episodes: list[EncodedEpisode], transforms: Transforms, changed: bool = False
+    ) -> ClipDataset:
+        config, text_encoder = self.config.augment, self.model.text_encoder
+        augmentation = Augmentation(self.model.codec(), config) if changed else None
+        return ClipDataset(episodes, self.model_config, transforms, text_encoder, augmentation)
 
     def _export(self, info: CheckpointInfo, weights: dict[str, Tensor]) -> None:
         with torch.device('meta'):
