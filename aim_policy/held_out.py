@@ -51,15 +51,19 @@ class HeldOut:
     def figures(self, stage: StageOne, seed: int = 0) -> dict[str, float]:
         """Means over the clips of what `measures` gives, and the share of peaks within 8 %."""
         measures = self.measures(stage, seed)
-        if 'peak_error' in measures:
-            measures['peaks_within_8_percent'] = (measures['peak_error'] < PEAK_NEAR).float()
+        if 'peak' in measures:
+            away = peak_errors(measures.pop('peak'), measures.pop('contact'))
+            measures['peak_error'] = away
+            near = torch.where(away.isnan(), away, (away < PEAK_NEAR).float())
+            measures['peaks_within_8_percent'] = near
         return {name: float(value.nanmean()) for name, value in measures.items()}
 
     def measures(self, stage: StageOne, seed: int = 0) -> dict[str, Tensor]:
         """Measure each clip, float[n] per name.
 
-        Action errors are in rad, peak errors a share of the image width (NaN without a contact),
-        and PSNRs in dB, of the imagined frame and of the last real one.
+        Action errors are in rad, and PSNRs in dB, of the imagined frame and of the last real one.
+        `peak` and `contact` are float[n, 2]: where the map is highest in the head camera, and the
+        contact nearest to that (NaN without one); right and down, as shares of the image width.
         """
         parts: dict[str, list[Tensor]] = {}
         for first in range(0, len(self.keys), BATCH):
@@ -100,7 +104,8 @@ class HeldOut:
         result['psnr_last_frame_db'] = _psnr(now, true)
         maps = self.codec.decode_maps(intent.value.float().cpu())[HEAD_CAMERA][:, 0]
         labels = self.codec.decode_maps(clips.maps)[HEAD_CAMERA][:, 0]
-        result['peak_error'] = peak_errors(maps, labels)
+        pairs = [_places(heat, label) for heat, label in zip(maps, labels, strict=True)]
+        result['peak'], result['contact'] = torch.stack(pairs).unbind(1)
         return result
 
     def _action_errors(self, actions: Tensor, clips: Clips) -> Tensor:
@@ -110,20 +115,9 @@ class HeldOut:
         return ((actions - clips.actions).abs() * scale)[:, :half].flatten(1).amax(1)
 
 
-def peak_errors(maps: Tensor, labels: Tensor) -> Tensor:
-    """Distance from each map's highest point to the nearest contact, as a share of the width.
-
-    Args:
-        maps: float[n, h, w], predicted.
-        labels: float[n, h, w].
-
-    Returns:
-        float[n], NaN where the label has no contact.
-    """
-    return torch.tensor([
-        _nearest(heat, contacts(label)) / heat.shape[1] if float(label.max()) > WARM else math.nan
-        for heat, label in zip(maps, labels, strict=True)
-    ])  # fmt: skip
+def peak_errors(peaks: Tensor, contacts: Tensor) -> Tensor:
+    """Distances float[n] of places float[n, 2]."""
+    return (peaks - contacts).norm(dim=1)
 
 
 def contacts(label: Tensor) -> Tensor:
@@ -132,10 +126,15 @@ def contacts(label: Tensor) -> Tensor:
     return ((label == highest) & (label > WARM)).nonzero()
 
 
-def _nearest(heat: Tensor, places: Tensor) -> float:
+def _places(heat: Tensor, label: Tensor) -> Tensor:
+    """The highest point of a map float[h, w], and the contact nearest to it: float[2, 2]."""
     row, column = divmod(int(heat.argmax()), heat.shape[1])
-    away = (places - torch.tensor([row, column])).float()
-    return float(away.square().sum(1).sqrt().min())
+    peak = torch.tensor([column, row]).float()
+    if float(label.max()) <= WARM:
+        return torch.stack([peak, torch.full((2,), math.nan)]) / heat.shape[1]
+    places = contacts(label).flip(1).float()
+    nearest = places[(places - peak).norm(dim=1).argmin()]
+    return torch.stack([peak, nearest]) / heat.shape[1]
 
 
 def _psnr(frames: dict[str, Tensor], true: dict[str, Tensor]) -> Tensor:

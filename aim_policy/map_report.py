@@ -2,7 +2,8 @@
 
 For each pick and press of episodes that training never saw, the policy imagines from the last
 picture before the contact. Reported is how far the map's peak lies from the nearest labelled
-contact, and how near imagined frames come to the true ones.
+contact, whether it follows it from scene to scene (their correlation, across and down the image),
+and how near imagined frames come to the true ones.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from aim_policy.config import ConfigError
 from aim_policy.data import ClipDataset
 from aim_policy.episode import read_episode
 from aim_policy.episode_files import find_episodes, split_held_out
-from aim_policy.held_out import PEAK_NEAR, HeldOut, Key
+from aim_policy.held_out import PEAK_NEAR, HeldOut, Key, peak_errors
 from aim_policy.latent_cache import encode_episodes
 from aim_policy.losses import LossConfig
 from aim_policy.robot import load_robot
@@ -31,6 +32,7 @@ from aim_policy.weights import write_json
 
 KINDS = ('pick', 'press')
 SHARES = (0.5, 0.75, 0.9, 0.95)
+FOLLOWS = 'follows_across', 'follows_down'
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -100,9 +102,12 @@ def summary(tasks: list[str], measures: dict[str, Tensor]) -> dict[str, dict[str
 
 
 def _figures(measures: dict[str, Tensor]) -> dict[str, float]:
-    away = measures['peak_error']
-    known = away[~away.isnan()]
+    seen = ~measures['contact'].isnan().any(1)
+    peak, contact = measures['peak'][seen], measures['contact'][seen]
+    known = peak_errors(peak, contact)
     figures = {'n': float(len(known)), 'near': float((known < PEAK_NEAR).float().mean())}
+    for name, values in zip(FOLLOWS, zip(peak.T, contact.T, strict=True), strict=True):
+        figures[name] = float(torch.corrcoef(torch.stack(values))[0, 1])
     figures |= {f'{share:.0%}': float(torch.quantile(known, share)) for share in SHARES}
     for name in ('psnr_imagined_db', 'psnr_last_frame_db'):
         figures[name] = float(measures[name].mean())
@@ -114,13 +119,15 @@ def as_table(rows: dict[str, dict[str, float]]) -> str:
     lines = [
         f'| task | contacts | within {PEAK_NEAR:.0%} | '
         + ' | '.join(f'{share:.0%} of peaks within' for share in SHARES)
-        + ' | imagined, dB | last frame, dB |',
-        '|---' * (5 + len(SHARES)) + '|',
+        + ' | follows across, down | imagined, dB | last frame, dB |',
+        '|---' * (6 + len(SHARES)) + '|',
     ]
     for task, row in rows.items():
         shares = ' | '.join(f'{row[f"{share:.0%}"]:.1%}' for share in SHARES)
         psnr = f'{row["psnr_imagined_db"]:.1f} | {row["psnr_last_frame_db"]:.1f}'
-        lines.append(f'| {task} | {row["n"]:.0f} | {row["near"]:.0%} | {shares} | {psnr} |')
+        follows = ', '.join(f'{row[name]:.2f}' for name in FOLLOWS)
+        begin = f'| {task} | {row["n"]:.0f} | {row["near"]:.0%}'
+        lines.append(f'{begin} | {shares} | {follows} | {psnr} |')
     return '\n'.join(lines)
 
 
