@@ -8,6 +8,7 @@ from trajectory_msgs.msg import JointTrajectory
 from aim_policy.robot import RobotSpec
 from aim_ros import convert
 from aim_ros.arm_trajectory import ArmTrajectory
+from aim_ros.mismatches import Mismatches
 from aim_ros.msg import ActionChunk
 from aim_ros.policy_loop import Sent
 from aim_ros.ros_util import OVERRIDES, RELIABLE
@@ -16,15 +17,17 @@ from aim_ros.ros_util import OVERRIDES, RELIABLE
 class CommandTopics:
     """Publishers that are silent unless the node is active."""
 
-    def __init__(self, node: LifecycleNode, robot: RobotSpec) -> None:
+    def __init__(self, node: LifecycleNode, robot: RobotSpec, mismatches: Mismatches) -> None:
+        topics = {arm.name: f'{arm.controller}/joint_trajectory' for arm in robot.arms}
         self._commands = {
-            arm.name: node.create_lifecycle_publisher(
+            arm: node.create_lifecycle_publisher(
                 JointTrajectory,
-                f'{arm.controller}/joint_trajectory',
+                topic,
                 RELIABLE,
+                event_callbacks=mismatches.of_publisher(topic),
                 qos_overriding_options=OVERRIDES,
             )
-            for arm in robot.arms
+            for arm, topic in topics.items()
         }
         self._chunks = node.create_lifecycle_publisher(
             ActionChunk, 'action_chunk', RELIABLE, qos_overriding_options=OVERRIDES

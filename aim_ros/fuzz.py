@@ -32,6 +32,7 @@ from aim_ros.arm_trajectory import ArmTrajectory
 from aim_ros.fuzz_controllers import Controllers
 from aim_ros.fuzz_messages import images, joint_states, mutated
 from aim_ros.fuzz_report import Report
+from aim_ros.mismatches import Mismatches
 from aim_ros.observer import JOINT_STATES, JOINT_TARGETS, Observer, ObserverConfig
 from aim_ros.operator_services import OperatorServices
 from aim_ros.permission import Permission
@@ -84,7 +85,7 @@ class PolicyParts:
         self.node = rclpy.create_node('fuzz_target')
         self.node.get_logger().set_level(LoggingSeverity.FATAL)
         self.observer = Observer(robot, ObserverConfig())
-        self.sensors = SensorTopics(self.node, self.observer)
+        self.sensors = SensorTopics(self.node, self.observer, Mismatches(self.node))
         self.permission = Permission(control_enabled=True)
         server = RunServer(self.node, lambda: self.permission.refusal)
         self.operator = OperatorServices(self.node, server, self.permission, self.observer)

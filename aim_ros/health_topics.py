@@ -10,13 +10,13 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 from aim_ros import health
+from aim_ros.mismatches import Mismatches
 from aim_ros.msg import PolicyStatus
 from aim_ros.observer import Observer
 from aim_ros.permission import Permission
 from aim_ros.policy_loop import PolicyLoop
 from aim_ros.ros_util import HEARTBEAT, RELIABLE, STATES
 from aim_ros.run_worker import RunWorker
-from aim_ros.sensor_topics import SensorTopics
 
 
 class HealthTopics:
@@ -26,11 +26,11 @@ class HealthTopics:
         self,
         node: Node,
         observer: Observer,
-        sensors: SensorTopics,
+        mismatches: Mismatches,
         permission: Permission,
         period_s: float,
     ) -> None:
-        self._node, self._observer, self._sensors = node, observer, sensors
+        self._node, self._observer, self._mismatches = node, observer, mismatches
         self._permission = permission
         self._worker: RunWorker | None = None
         self._loop: PolicyLoop | None = None
@@ -105,7 +105,7 @@ class HealthTopics:
         worker, loop = self._worker, self._loop
         running = worker is not None and worker.running
         now_ns = None if self._lockstep else self._now_ns()
-        yield health.of_streams(self._observer, now_ns, running, self._sensors.incompatible)
+        yield health.of_streams(self._observer, now_ns, running, self._mismatches.policies)
         yield health.of_control(self._permission)
         if worker and loop:
             yield health.of_inference(worker.latencies, loop.complaint, loop.key_frames.lost)

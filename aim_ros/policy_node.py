@@ -18,6 +18,7 @@ from aim_ros.arm_trajectory import ArmTrajectory
 from aim_ros.command_topics import CommandTopics
 from aim_ros.gate_config import ChunkConfig
 from aim_ros.health_topics import HealthTopics
+from aim_ros.mismatches import Mismatches
 from aim_ros.msg import PolicyStatus
 from aim_ros.observer import Observer, ObserverConfig
 from aim_ros.operator_services import OperatorServices
@@ -52,14 +53,13 @@ class PolicyNode(LifecycleNode):
         self._fault: ConfigError | None = None
         self._worker: RunWorker | None = None
         self._maps: ValueMapTopics | None = None
-        self._commands = CommandTopics(self, self._robot)
+        mismatches = Mismatches(self)
+        self._commands = CommandTopics(self, self._robot, mismatches)
         self._server = RunServer(self, lambda: self._permission.refusal, self._on_cancel)
         self._operator = OperatorServices(self, self._server, self._permission, self._observer)
-        self._sensors = SensorTopics(self, self._observer)
+        self._sensors = SensorTopics(self, self._observer, mismatches)
         period_s = config.status_period_s
-        self._health = HealthTopics(
-            self, self._observer, self._sensors, self._permission, period_s
-        )
+        self._health = HealthTopics(self, self._observer, mismatches, self._permission, period_s)
         if config.autostart:  # before callbacks run: goals that come early find it active
             self._autostart()
 

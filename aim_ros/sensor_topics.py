@@ -7,12 +7,11 @@ from functools import partial
 
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
-from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import qos_policy_name_from_kind
 from sensor_msgs.msg import Image, JointState
 
 from aim_ros import convert
+from aim_ros.mismatches import Mismatches
 from aim_ros.observer import JOINT_STATES, JOINT_TARGETS, Observer
 from aim_ros.ros_util import OVERRIDES, SENSOR_IN
 
@@ -21,15 +20,10 @@ CLOCK_JUMP_NS = 100_000_000
 
 
 class SensorTopics:
-    """Subscriptions of cameras and joints; the Observer is told when the clock is set back too.
+    """Subscriptions of cameras and joints; the Observer is told when the clock is set back too."""
 
-    Attributes:
-        incompatible: topic -> QoS policy for which a publisher of it cannot be heard.
-    """
-
-    def __init__(self, node: Node, observer: Observer) -> None:
-        self.incompatible: dict[str, str] = {}
-        self._node, self._observer = node, observer
+    def __init__(self, node: Node, observer: Observer, mismatches: Mismatches) -> None:
+        self._node, self._observer, self._mismatches = node, observer, mismatches
         robot = observer.robot
         for camera in robot.cameras:
             self._listen(Image, f'{camera.name}/image_raw', partial(self.on_image, camera.name))
@@ -74,18 +68,11 @@ class SensorTopics:
         self._node.get_logger().error(f'{stream}: {reason}', throttle_duration_sec=1.0)
 
     def _listen(self, kind: type, topic: str, callback: Callable) -> None:
-        events = SubscriptionEventCallbacks(incompatible_qos=partial(self._on_mismatch, topic))
         self._node.create_subscription(
             kind,
             topic,
             callback,
             SENSOR_IN,
-            event_callbacks=events,
+            event_callbacks=self._mismatches.of_subscription(topic),
             qos_overriding_options=OVERRIDES,
         )
-
-    def _on_mismatch(self, topic: str, event: QoSRequestedIncompatibleQoSInfo) -> None:
-        policy = qos_policy_name_from_kind(event.last_policy_kind)
-        self.incompatible[topic] = policy
-        text = f'{topic}: a publisher offers other QoS ({policy}) and cannot be heard'
-        self._node.get_logger().warning(text)

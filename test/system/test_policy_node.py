@@ -11,7 +11,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from nodes import BIN, done, words
 from rcl_interfaces.srv import DescribeParameters, ListParameters
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -148,13 +148,17 @@ def test_a_value_out_of_range_is_one_line(start):
 def test_quality_of_service_can_be_overridden_and_a_mismatch_is_told(start, listener):
     override = 'qos_overrides./joint_states.subscription.reliability:=reliable'
     start(str(POLICY), '--ros-args', '-p', 'policy:=hold', '-p', override)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    command = 'left_arm_controller/joint_trajectory'
+    listener.create_subscription(JointTrajectory, command, lambda _: None, latched)
     best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
     listener.create_publisher(JointState, 'joint_states', best_effort)
     listener.listen(DiagnosticArray, '/diagnostics')
 
     def told(message):
         values = [value for status in message.status for value in status.values]
-        return any('joint_states: incompatible QoS' in value.key for value in values)
+        keys = ' '.join(value.key for value in values)
+        return all(f'{topic}: incompatible QoS' in keys for topic in ('joint_states', command))
 
     listener.wait('/diagnostics', told)
 
