@@ -117,13 +117,17 @@ class BuiltinBackend:
         self.task = None
 
     def demonstrate(
-        self, habits: Habits | None = None, after_step: Callable[[], None] = lambda: None
+        self,
+        habits: Habits | None = None,
+        after_step: Callable[[], None] = lambda: None,
+        begin: Callable[[], None] = lambda: None,
     ) -> Vector:
         """See `SimBackend`.
 
         Args:
             habits: what makes demonstrations differ; none by default.
             after_step: called after every policy step.
+            begin: called where the demonstration begins, if that is not at once.
         """
         if self.task is None or self.episode is None:
             raise ExpertFailed('no episode: reset() comes first')
@@ -133,6 +137,6 @@ class BuiltinBackend:
             after_step()
 
         rng = random_stream(self.episode.seed, 'habits')
-        expert = Expert(self.world, play, habits, rng)
+        expert = Expert(self.world, play, habits, rng, begin)
         self.task.expert(expert)
         return np.array(expert.actions)

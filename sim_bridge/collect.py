@@ -59,6 +59,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--second-attempt', type=float, default=0.2, help='share of picks that first miss'
     )
+    parser.add_argument(
+        '--stray', type=float, default=0.0, help='share of episodes that begin gone astray'
+    )
     return parser.parse_args(argv)
 
 
@@ -101,8 +104,11 @@ def _check(arguments: argparse.Namespace) -> None:
             )
     if not 0 <= arguments.noise < 1:
         raise ConfigError(f'--noise is {arguments.noise}, expected metres from 0 to below 1')
-    if not 0 <= arguments.second_attempt <= 1:
-        raise ConfigError(f'--second-attempt is {arguments.second_attempt}, expected 0 to 1')
+    for name in ('second_attempt', 'stray'):
+        share = getattr(arguments, name)
+        if not 0 <= share <= 1:
+            option = name.replace('_', '-')
+            raise ConfigError(f'--{option} is {share}, expected 0 to 1')
     last = arguments.first_seed + arguments.episodes - 1
     if arguments.first_seed < 0 or last >= FIRST_EVALUATION_SEED:
         raise ConfigError(
@@ -135,7 +141,7 @@ class Collection:
 
     def _check_same_settings(self) -> None:
         """Refuse to mix episodes that were made with other figures in one folder."""
-        names = ('noise', 'second_attempt', 'picture_every')
+        names = ('noise', 'second_attempt', 'stray', 'picture_every')
         mine = {name: getattr(self._arguments, name) for name in names}
         path = self._folder / SETTINGS_FILE
         if not path.exists():
@@ -148,6 +154,8 @@ class Collection:
                 f'{path} is no JSON ({error}), expected {mine}; delete it if that is how the '
                 'episodes beside it were made'
             ) from error
+        if isinstance(found, dict):
+            found = {'stray': 0.0} | found  # files from before that could be
         if found != mine:
             raise ConfigError(f'{path} says {found}, expected {mine}; choose another --out')
 
@@ -190,6 +198,7 @@ class Collection:
                     self._folder,
                     a.noise,
                     a.second_attempt,
+                    a.stray,
                     a.picture_every,
                 )
         raise ConfigError(f'{self.task}: no training seeds are left below {FIRST_EVALUATION_SEED}')

@@ -14,6 +14,8 @@ from sim_bridge.motion import between
 from sim_bridge.world import World
 
 NOISE_DRAWS = 5
+STRAY_M = 0.04, 0.15
+STRAY_HEIGHT_M = -0.05, 0.08
 MISS_PART = 0.7  # a missed grasp stops so far before the place, as part of the approach
 
 
@@ -24,10 +26,13 @@ class Habits:
     Attributes:
         noise_m: spread (Gaussian, each axis) of the points before a pick; half before a place.
         second_attempt: share of picks that first miss and of places that first let go too late.
+        stray: share of episodes whose first pick or press begins somewhere else, as if an arm had
+            gone astray; what led there belongs to no demonstration.
     """
 
     noise_m: float = 0.0
     second_attempt: float = 0.0
+    stray: float = 0.0
 
 
 class Expert(Arms):
@@ -39,11 +44,16 @@ class Expert(Arms):
         play: Callable[[Vector], None],
         habits: Habits | None = None,
         rng: np.random.Generator | None = None,
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
-        """See `Arms`; all randomness of the habits comes from `rng`."""
+        """See `Arms`; all randomness of the habits comes from `rng`.
+
+        `begin` is called where the demonstration begins, if that is not at once.
+        """
         super().__init__(world, play)
         self._habits = habits or Habits()
         self._rng = rng or np.random.default_rng(0)
+        self._begin, self._begun = begin, False
 
     def pick(self, arm: str, approach: Approach, closed: float = 0.0) -> None:
         """Grasp what lies at the end of an approach, now and then at the second attempt."""
@@ -51,6 +61,7 @@ class Expert(Arms):
 
     def pick_together(self, approaches: Mapping[str, Approach], closed: float = 0.0) -> None:
         """Grasp with several arms in lock step, see `pick`."""
+        self._stray({arm: way.before for arm, way in approaches.items()}, closed)
         if self._rng.random() < self._habits.second_attempt:
             self._miss(approaches, closed)
         noise = self._habits.noise_m
@@ -90,9 +101,39 @@ class Expert(Arms):
         self.gripper(0.0, arm, steps=6)
         goal = np.asarray(point) - [0, 0, depth_m]
         way = self.approach(arm, goal, 0.08, tip=True, closings=closings, tilts_deg=tilts_deg)
+        self._stray({arm: way.before})
         self.reach({arm: self._noisy(arm, way.before, self._habits.noise_m)})
         self.line({arm: way.at}, speed=0.5)
         self.line({arm: way.before})
+
+    def _stray(self, before: Goals, closed: float | None = None) -> None:
+        """Go astray on the way to a first pick or press, and begin there.
+
+        Args:
+            before: where to go instead of going astray.
+            closed: gripper opening with which a pick may have failed.
+        """
+        first, self._begun = not self._begun, True
+        if not (first and self._habits.stray and self._rng.random() < self._habits.stray):
+            return
+        opening = max(self.world.gripper_command(arm) for arm in before)
+        shut = closed is not None and self._rng.random() < 0.5
+        if shut:
+            self.gripper(closed or 0.0, *before)
+        self.reach({arm: self._astray(arm, pose) for arm, pose in before.items()})
+        self._begin()
+        if shut:
+            self.gripper(opening, *before)
+
+    def _astray(self, arm: str, pose: sapien.Pose) -> sapien.Pose:
+        """Return a reachable pose a little or far beside another, and not much below it."""
+        for _ in range(NOISE_DRAWS):
+            spread = self._rng.choice(STRAY_M)
+            beside = np.append(self._rng.normal(0, spread, 2), self._rng.uniform(*STRAY_HEIGHT_M))
+            found = sapien.Pose(pose.p + beside, pose.q)
+            if self.reachable(arm, [found]):
+                return found
+        return pose
 
     def _miss(self, approaches: Mapping[str, Approach], closed: float) -> None:
         """Close the fingers beside the thing, as a bad estimate of its place would."""

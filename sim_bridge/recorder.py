@@ -51,24 +51,36 @@ def record(
     if backend.success():
         return Failure('done at the start')
     recorder = Recorder(backend, picture_every)
-    backend.demonstrate(habits, after_step=recorder.observe)
+    backend.demonstrate(habits, recorder.observe, recorder.begin)
+    if recorder.late:
+        return Failure('done before the demonstration began')
     if not backend.success():
         return Failure('the expert moved, but the task was not done')
     return recorder.finish()
 
 
 class Recorder:
-    """Collects the frames of one episode; frame 0 is taken at once."""
+    """Collects the frames of one episode; frame 0 is taken at once.
+
+    Attributes:
+        late: whether the task was done before it began.
+    """
 
     def __init__(self, backend: BuiltinBackend, picture_every: int = 1) -> None:
         assert backend.task is not None
         self._backend = backend
         self._world = backend.world
         self._picture_every = picture_every
-        self._events = EventRecorder(backend.world, backend.task.pressed)
         self._watched = [*backend.world.things.values(), backend.world.table]
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin here and now; what was recorded before is forgotten."""
+        assert self._backend.task is not None
+        self.late = self._backend.success()
+        self._events = EventRecorder(self._world, self._backend.task.pressed)
         self._frames: list[dict[str, Vector]] = []
-        self._pictures: dict[str, list[bytes]] = {name: [] for name in backend.world.cameras}
+        self._pictures: dict[str, list[bytes]] = {name: [] for name in self._world.cameras}
         self._picture_steps: list[int] = []
         self._take()
 

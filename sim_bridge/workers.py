@@ -26,6 +26,7 @@ class Job:
     folder: Path
     noise_m: float
     second_attempt: float
+    stray: float
     picture_every: int
 
     @property
@@ -80,7 +81,7 @@ def _write_episode(job: Job) -> str:
     from sim_bridge.expert import Habits
     from sim_bridge.recorder import Failure, record
 
-    habits = Habits(job.noise_m, job.second_attempt)
+    habits = Habits(job.noise_m, job.second_attempt, job.stray)
     episode = record(shared_backend(), job.task, job.seed, job.setting, habits, job.picture_every)
     if isinstance(episode, Failure):
         return episode.reason

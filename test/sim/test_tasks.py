@@ -169,6 +169,15 @@ def test_a_demonstration_with_second_attempts_still_succeeds(backend):
     assert [e.kind for e in episode.events] == [e.kind for e in plain.events]
 
 
+@pytest.mark.parametrize('task', ['click_bell', 'beat_block_hammer', 'grab_roller'])
+def test_a_demonstration_can_begin_where_an_arm_went_astray(backend, task):
+    plain = record(backend, task, 3, 'easy', Habits(), picture_every=100)
+    astray = record(backend, task, 3, 'easy', Habits(stray=1.0), picture_every=100)
+    assert np.abs(astray.joint_target[0] - plain.joint_target[0]).max() > 0.1
+    assert astray.cameras['head_camera'].image_steps[0] == 0
+    assert [e.kind for e in astray.events] == [e.kind for e in plain.events]
+
+
 def test_survey_fails_below_the_rate_that_is_asked_for(tmp_path, capsys):
     """More than all scenes is what the best expert does not reach."""
     words = ['--tasks', 'click_bell', '--seeds', '1', '--workers', '1', '--fail-below', '1', '1.1']
