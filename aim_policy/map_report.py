@@ -107,7 +107,7 @@ def _figures(measures: dict[str, Tensor]) -> dict[str, float]:
     known = peak_errors(peak, contact)
     figures = {'n': float(len(known)), 'near': float((known < PEAK_NEAR).float().mean())}
     for name, values in zip(FOLLOWS, zip(peak.T, contact.T, strict=True), strict=True):
-        figures[name] = float(torch.corrcoef(torch.stack(values))[0, 1]) if len(known) > 1 else 1.0
+        figures[name] = float(torch.corrcoef(torch.stack(values))[0, 1]) if len(known) > 1 else 0.0
     figures |= {f'{share:.0%}': float(torch.quantile(known, share)) for share in SHARES}
     for name in ('psnr_imagined_db', 'psnr_last_frame_db'):
         figures[name] = float(measures[name].mean())

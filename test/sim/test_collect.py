@@ -124,7 +124,7 @@ def collection(arguments):
 
 def test_an_odd_scene_costs_its_seed_and_nothing_else(tmp_path):
     """No picture at all (every 0th step) is an error that nobody expected."""
-    seed, reason = _record(Job('click_bell', 7, 'easy', tmp_path, 0.0, 0.0, picture_every=0))
+    seed, reason = _record(Job('click_bell', 7, 'easy', tmp_path, 0.0, 0.0, 0.0, picture_every=0))
     assert seed == 7
     assert reason.startswith('ZeroDivisionError: ')
 
@@ -135,7 +135,7 @@ def test_an_odd_scene_costs_its_seed_and_nothing_else(tmp_path):
 )
 def test_what_is_no_fault_of_the_scene_ends_the_run(tmp_path, task, folder, error):
     with pytest.raises(error):
-        _record(Job(task, 0, 'easy', tmp_path / folder, 0.0, 0.0, picture_every=50))
+        _record(Job(task, 0, 'easy', tmp_path / folder, 0.0, 0.0, 0.0, picture_every=50))
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):

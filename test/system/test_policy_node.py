@@ -62,8 +62,8 @@ def test_an_empty_instruction_and_a_second_run_are_refused(node, listener):
     for instruction, accepted in ((' ', False), ('press', True), ('press', False)):
         future = client.send_goal_async(RunPolicy.Goal(instruction=instruction))
         assert done(future).accepted == accepted
-    assert 'instruction is empty' in node.output
-    assert 'a run is active' in node.output
+    node.wait_for('instruction is empty')
+    node.wait_for('a run is active')
 
 
 def test_an_instruction_that_the_network_cannot_read_ends_the_run_not_the_node(start, listener):
@@ -105,7 +105,7 @@ def test_a_goal_is_refused_unless_the_node_is_active(managed, listener):
     assert accepted(listener, client)
     assert change(listener, Transition.TRANSITION_DEACTIVATE)
     assert not accepted(listener, client)
-    assert 'goal refused: the node is not active' in managed.output
+    managed.wait_for('goal refused: the node is not active')
     assert change(listener, Transition.TRANSITION_CLEANUP)
     assert change(listener, Transition.TRANSITION_CONFIGURE)
     assert change(listener, Transition.TRANSITION_ACTIVATE)
