@@ -36,6 +36,7 @@ class Clips:
         heat: float[B, F, rows, columns] in [0, 1].
         has_maps: float[B], 0 where nobody knows the map.
         actions: float[B, K, A], a in network units; past the episode's end, the last command.
+        acting: float[B, K], 0 past the episode's end, where nobody showed what to do.
         executed: float[B, (T - 1) n_a, A], what led from frame to frame.
         proprio: float[B, 2 A].
         text: float[B, L, text_dim].
@@ -48,6 +49,7 @@ class Clips:
     heat: Tensor
     has_maps: Tensor
     actions: Tensor
+    acting: Tensor
     executed: Tensor
     proprio: Tensor
     text: Tensor
@@ -113,6 +115,7 @@ class ClipDataset(Dataset):
             heat=episode.heat[latent].float(),
             has_maps=torch.tensor(float(episode.has_maps)),
             actions=self._actions(target, now, now, self.config.steps),
+            acting=(torch.arange(1, self.config.steps + 1) < len(target) - now).float(),
             executed=self._executed(target, now, frames),
             proprio=self.transforms.proprioception(measured, target[now])[0],
             text=self.read(text),

@@ -112,7 +112,8 @@ class HeldOut:
         """Largest joint error of each clip over the first half of the chunk."""
         scale = torch.tensor(self.transforms.figures.action_scale)
         half = actions.shape[1] // 2
-        return ((actions - clips.actions).abs() * scale)[:, :half].flatten(1).amax(1)
+        away = (actions - clips.actions).abs() * scale * clips.acting[..., None]
+        return away[:, :half].flatten(1).amax(1)
 
 
 def peak_errors(peaks: Tensor, contacts: Tensor) -> Tensor:

@@ -10,10 +10,12 @@ from aim_policy.data import ClipDataset, ClipSampler, collate
 from aim_policy.episode import Event
 from aim_policy.interface import Observation
 from aim_policy.latent_cache import encode_episode
+from aim_policy.losses import LossConfig
 from aim_policy.model.aim import AimModel
 from aim_policy.model.config import load_model_config
 from aim_policy.normalise import normalisation_of
 from aim_policy.policy import AimPolicy
+from aim_policy.stage1 import NoiseConfig, StageOne, draw_noise
 from aim_policy.transforms import Transforms
 from aim_policy.value_map import chunk_maps, peak_px
 
@@ -50,6 +52,21 @@ def test_actions_are_the_coming_commands_and_hold_at_the_end():
     positions = data.transforms.positions(clips.actions, recording.joint_target[12])
     expected = recording.joint_target[np.minimum(np.arange(13, 13 + TEST.steps), last)]
     np.testing.assert_allclose(positions, expected, atol=1e-5)
+
+
+def test_nothing_is_learned_of_what_comes_after_the_end():
+    recording, data = episode(0), dataset()
+    last = len(recording) - 1
+    for latent, step in enumerate(data.episodes[0].steps.tolist()):
+        clip = data[0, latent, 1, 0]
+        assert clip.acting.sum() == min(TEST.steps, last - step)
+        assert clip.acting.diff().max() <= 0  # ones first
+    clips = collate([data[0, 3, 1, 0]])
+    stage = StageOne(MODEL.transformer, LossConfig(), draws=1)
+    noise = draw_noise(clips, 1, NoiseConfig(), torch.Generator().manual_seed(0))
+    blank = replace(clips, acting=torch.zeros_like(clips.acting))
+    assert stage(clips, noise, imagine=False, rgb=False).action > 0
+    assert stage(blank, noise, imagine=False, rgb=False).action == 0
 
 
 def test_a_longer_history_brings_what_was_executed_between_its_frames():
