@@ -23,6 +23,8 @@ from aim_policy.transforms import Transforms
 
 NEAR_EVENT = -14, 4
 """Policy steps around the beginning of a contact that decide whether it succeeds."""
+AT_END_STEPS, AT_END_SHARE = 4, 0.1
+"""Where an episode is as good as over there is little to learn."""
 
 
 @dataclass(frozen=True)
@@ -234,4 +236,5 @@ def _weights(episode: EncodedEpisode, near_event: float) -> np.ndarray:
     before, after = NEAR_EVENT
     away = episode.steps.numpy()[:, None] - episode.event_steps.numpy()[None]
     near = ((away >= before) & (away <= after)).any(axis=1)
-    return np.where(near, near_event, 1.0)
+    over = len(episode.target) - 1 - episode.steps.numpy() < AT_END_STEPS
+    return np.where(over, AT_END_SHARE, np.where(near, near_event, 1.0))
