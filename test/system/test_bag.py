@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from nodes import BIN
+from nodes import BIN, words
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, JointState
 
@@ -14,8 +14,10 @@ from aim_ros import convert
 from aim_ros.bag_contents import contents, origin_of
 from aim_ros.bag_reader import BagReader
 from aim_ros.bag_topics import SensorFeed
-from aim_ros.msg import ActionChunk
+from aim_ros.installation import transport
+from aim_ros.msg import ActionChunk, PolicyStatus
 from aim_ros.observer import Observer, ObserverConfig
+from aim_ros.ros_util import STATES
 
 pytestmark = pytest.mark.ros
 RECORDER = BIN / 'recorder_node'
@@ -114,15 +116,16 @@ def test_replay_gives_the_same_observations_and_the_same_chunks(
     assert chunks.keys() <= recorded.keys()
     assert [message.chunk_id for message in messages] == list(range(len(messages)))
 
+    replay = 'replay.launch.py', f'bag:={folder}', f'checkpoint:={untrained}'
+    launched = start('ros2', 'launch', 'aim_ros', *replay)
+    assert launched.wait(120) == 0, launched.output
+
     listener.received['/action_chunk'].clear()
-    again = start(
-        'ros2',
-        'launch',
-        'aim_ros',
-        'replay.launch.py',
-        f'bag:={folder}',
-        f'checkpoint:={untrained}',
-    )
+    listener.listen(PolicyStatus, '/policy/status', STATES)
+    start(str(BIN / 'policy_node'), *words(use_sim_time=True, checkpoint=untrained), **transport())
+    # Who hears its state hears its chunks.
+    listener.wait('/policy/status', lambda m: m.state == PolicyStatus.IDLE, timeout_s=90)
+    again = start(str(BIN / 'replay_node'), *words(bag=folder), **transport())
     assert again.wait(120) == 0, again.output
     last_ns = max(chunks)
     listener.wait('/action_chunk', lambda m: convert.to_ns(m.header.stamp) == last_ns, 30)
