@@ -116,9 +116,9 @@ class HeldOut:
         return away[:, :half].flatten(1).amax(1)
 
 
-def peak_errors(peaks: Tensor, contacts: Tensor) -> Tensor:
-    """Distances float[n] of places float[n, 2]."""
-    return (peaks - contacts).norm(dim=1)
+def peak_errors(peaks: Tensor, places: Tensor) -> Tensor:
+    """How far peaks float[n, 2] are from places of contacts float[n, 2]: float[n]."""
+    return (peaks - places).norm(dim=1)
 
 
 def contacts(label: Tensor) -> Tensor:

@@ -187,6 +187,7 @@ class StageOne(nn.Module):
         known = [memory.repeated(self.draws) for memory in known]
         (hidden,), _ = self.transformer.run([segment], context.text, known)
         velocity = self.transformer.velocity(segment, hidden)
-        shown_actions = clips.acting.repeat_interleave(self.draws, dim=0)[..., None]
-        losses = self.losses
-        return stream_loss(velocity, clean, noise.action, sigma[..., None], losses, shown_actions)
+        acting = clips.acting.repeat_interleave(self.draws, dim=0)[..., None]
+        return stream_loss(
+            velocity, clean, noise.action, sigma[..., None], self.losses, weight=acting
+        )

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import numpy as np
 from hypothesis import strategies as st
 from trajectory_msgs.msg import JointTrajectory
 
@@ -17,6 +16,8 @@ from sim_bridge.controller_topics import to_command
 from sim_bridge.fake import FakeBackend
 from sim_bridge.sim_loop import SimLoop
 from sim_bridge.trajectory_command import TrajectoryRefused
+
+ROUNDING = 1e-9
 
 
 class Controllers:
@@ -38,10 +39,12 @@ class Controllers:
             yield topic, trajectories(now_ns, arm), partial(self._take, arm.name)
 
     def think(self, now_ns: int) -> None:
-        """Let the world go on, and look where the arms are told to be."""
+        """Let the world go on, and look where the arms are."""
         self._world.advance()
-        if not np.isfinite(self._world.snapshot().target).all():
-            self.report.faults.append('an arm is told to be where no number says')
+        lower, upper = self._world.limits
+        at = self._world.backend.state().position
+        if not ((at >= lower - ROUNDING) & (at <= upper + ROUNDING)).all():  # NaN is not, either
+            self.report.faults.append(f'arms went to {at.tolist()}')
 
     def _take(self, arm: str, message: JointTrajectory) -> None:
         with contextlib.suppress(TrajectoryRefused):

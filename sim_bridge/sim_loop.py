@@ -61,6 +61,8 @@ class SimLoop:
         reason: why the episode failed, '' if it did not.
         step_count: policy steps since the reset.
         stops: arm -> why its controller stopped a motion by itself, until the next command.
+        limits: lowest and highest joint positions, float64[A] each (rad, m), that reach the plant;
+            ros2_control clamps commands likewise (`enforce_command_limits`).
     """
 
     def __init__(
@@ -87,6 +89,8 @@ class SimLoop:
         self.reason = ''
         self._waiting: set[str] = set()
         home, configs = self.robot.to_joints(self.robot.home), controllers or {}
+        ends = [self.robot.to_joints(limit) for limit in (self.robot.lower, self.robot.upper)]
+        self.limits = np.min(ends, axis=0), np.max(ends, axis=0)
         self.controllers = {
             arm.name: JointTrajectoryController(
                 arm.joint_names, home[self.robot.columns(arm.name)], configs.get(arm.name)
@@ -173,7 +177,7 @@ class SimLoop:
         times = [self.now_ns + step_ns * (i + 1) for i in range(self.robot.substeps)]
         parts = [c.sample_many(times) for c in self.controllers.values()]
         positions, velocities = (np.concatenate(rows, axis=1) for rows in zip(*parts, strict=True))
-        self.backend.step(positions, velocities)
+        self.backend.step(np.clip(positions, *self.limits), velocities)
         self.now_ns = times[-1]
         self._observe()
         if self.state == EpisodeState.RUNNING:

@@ -1,17 +1,12 @@
 import dataclasses
-import hashlib
 
 import pytest
 import torch
 
-from aim_policy.config import ConfigError
 from aim_policy.model.aim import AimModel
-from aim_policy.model.attention import attend, look
 from aim_policy.model.config import load_model_config
-from aim_policy.model.mask import Group, Place, Rule, Scope, dense_mask, visibility
+from aim_policy.model.mask import Group, Place, Scope, visibility
 from aim_policy.model.transformer import AimTransformer, Memory, Sample
-from aim_policy.tokenizers.linear import LinearTokenizer
-from aim_policy.tokenizers.text import HashedTextEncoder
 
 TEST = dataclasses.replace(load_model_config('test'), history_frames=4)
 SCOPE = Scope(visibility())
@@ -58,11 +53,6 @@ def gradient(output, source):
         output.square().sum(), source, allow_unused=True, retain_graph=True
     )
     return torch.zeros_like(source) if value is None else value
-
-
-def place(group, frame, now):
-    frame = torch.tensor(frame)
-    return Place(group, frame, torch.tensor(now), torch.zeros(len(frame), 3))
 
 
 @pytest.mark.parametrize('execution', ['split', 'dense'])  # flex has no gradient on a CPU
@@ -235,71 +225,6 @@ def test_order_of_remembered_segments_does_not_matter():
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
 
 
-def test_table_entry_by_entry():
-    """Current frame 2; a chunk planned at 0 (frame 1) and one at 1 (frame 2) were executed."""
-    keys = {
-        'past o': place(Group.OBSERVED, [0, 1], [0, 1]),
-        'o_t': place(Group.OBSERVED, [2], [2]),
-        'later o': place(Group.OBSERVED, [3], [3]),
-        'executed': place(Group.EXECUTED, [1, 2], [0, 1]),
-        'proprio': place(Group.PROPRIO, [2], [2]),
-        'x': place(Group.RGB, [3, 4], [2, 2]),
-        'm': place(Group.VALUE, [3, 4], [2, 2]),
-        'a': place(Group.ACTION, [3, 4], [2, 2]),
-        'x of another chunk': place(Group.RGB, [3], [1]),
-        'm of another chunk': place(Group.VALUE, [3], [1]),
-        'a of another chunk': place(Group.ACTION, [3], [1]),
-    }
-    seen_by = {
-        'o_t': {'past o', 'o_t', 'executed'},
-        'x': {'past o', 'o_t', 'executed', 'x'},
-        'm': {'past o', 'o_t', 'x', 'm'},
-        'a': {'o_t', 'executed', 'proprio', 'm', 'a'},
-        'proprio': {'o_t', 'executed', 'proprio'},
-    }
-    for query, expected in seen_by.items():
-        masks = {k: dense_mask(SCOPE, [keys[query]], [key]) for k, key in keys.items()}
-        assert {k for k, mask in masks.items() if mask.all()} == expected
-        assert {k for k, mask in masks.items() if mask.any()} == expected
-
-
-def test_executed_actions_see_only_the_frame_they_were_planned_at():
-    executed = place(Group.EXECUTED, [1, 1, 2], [0, 0, 1])
-    observed = place(Group.OBSERVED, [0, 1, 2], [0, 1, 2])
-    to_observed = dense_mask(SCOPE, [executed], [observed])
-    assert to_observed.tolist() == [[True, False, False]] * 2 + [[False, True, False]]
-    among = dense_mask(SCOPE, [executed], [executed])
-    assert among.tolist() == [[True, True, False]] * 2 + [[True] * 3]
-    from_observed = dense_mask(SCOPE, [observed], [executed])
-    assert from_observed.tolist() == [[False] * 3, [True, True, False], [True] * 3]
-
-
-def test_history_option_changes_one_entry_of_the_table():
-    changed = visibility(history_to_action=True) != visibility()
-    assert changed.nonzero().tolist() == [[Group.ACTION, Group.OBSERVED]]
-    assert visibility(history_to_action=True)[Group.ACTION, Group.OBSERVED] == Rule.PAST
-
-
-@pytest.mark.parametrize('reads', [(), ('rgb',), ('rgb', 'value')])
-def test_what_a_reads_changes_its_row_alone(reads):
-    changed = visibility(action_reads=reads) != visibility()
-    rows = {(Group.ACTION, Group.VALUE)} if 'value' not in reads else set()
-    rows |= {(Group.ACTION, Group.RGB)} if 'rgb' in reads else set()
-    assert {tuple(at) for at in changed.nonzero().tolist()} == rows
-
-
-def test_unseen_keys_are_left_out_and_the_result_is_that_of_the_mask():
-    query = place(Group.ACTION, [3, 3], [2, 2])
-    keys = [place(Group.OBSERVED, [1, 2], [1, 2]), place(Group.RGB, [3], [2])]
-    sight = look(SCOPE, query, keys)
-    assert sight.segments == (0,)
-    q = torch.randn(1, 2, 2, 6)
-    pairs = [(torch.randn(1, 2, n, 6), torch.randn(1, 2, n, 6)) for n in (2, 1)]
-    dense = attend(q, pairs, look(SCOPE, query, keys, dense=True))
-    torch.testing.assert_close(attend(q, pairs, sight), dense)
-    torch.testing.assert_close(dense, pairs[0][1][:, :, 1:].expand_as(dense))
-
-
 def test_one_noise_level_per_frame_equals_one_for_all_when_they_agree():
     transformer, (observed, text, sample, joints) = network(), inputs()
     one = transformer(observed, text, sample, SIGMA, SIGMA, joints)
@@ -342,62 +267,6 @@ def test_shipped_configs_build():
     model = AimModel.random(config, 0)
     assert 4 * sum(p.numel() for p in model.parameters()) < 40e6
     assert (config.rows, config.columns) == (9, 8)
-
-
-def test_tokenizer_is_orthonormal_and_keeps_smooth_pictures():
-    tokenizer = LinearTokenizer(8, 24)
-    torch.testing.assert_close(tokenizer.basis @ tokenizer.basis.T, torch.eye(24))
-    ramp = torch.linspace(-1, 1, 32)
-    frame = torch.stack(
-        [ramp.expand(24, 32), ramp[:24, None].expand(24, 32), -ramp.expand(24, 32)]
-    )
-    frames = frame.expand(1, 2, 3, 24, 32)
-    latents = tokenizer.encode(frames)
-    assert latents.shape == (1, 24, 2, 3, 4)
-    assert (tokenizer.decode(latents) - frames).abs().max() < 0.05
-
-
-def test_tokenizer_encodes_a_clip_in_pieces_as_whole():
-    tokenizer, frames = LinearTokenizer(8, 24), torch.rand(1, 4, 3, 16, 16)
-    pieces = [tokenizer.encode(frames[:, i : i + 1]) for i in range(4)]
-    torch.testing.assert_close(torch.cat(pieces, dim=2), tokenizer.encode(frames))
-
-
-def test_maps_keep_their_peak_and_black_is_zero():
-    tokenizer = LinearTokenizer(8, 24)
-    rows, columns = torch.meshgrid(torch.arange(48), torch.arange(64), indexing='ij')
-    heat = torch.exp(-((rows - 21) ** 2 + (columns - 37) ** 2) / 18.0)[None, None]
-    decoded = tokenizer.decode_maps(tokenizer.encode_maps(heat))
-    row, column = divmod(decoded.argmax().item(), 64)
-    assert abs(row - 21) <= 1
-    assert abs(column - 37) <= 1
-    assert tokenizer.encode_maps(torch.zeros_like(heat)).abs().max() < 1e-5
-
-
-def test_text_vectors_are_the_same_everywhere():
-    """Pinned to bytes of the hash: a trained model meets them again on other machines."""
-    vectors = HashedTextEncoder(4, 3).encode('Press')
-    halves = [hashlib.shake_256(gram).digest(4) for gram in (b'press', b' press')]
-    expected = [(a - 127.5 + b - 127.5) / 73.9 / 2**0.5 for a, b in zip(*halves, strict=True)]
-    torch.testing.assert_close(vectors[0], torch.tensor(expected))
-    assert vectors[1:].abs().max() == 0
-
-
-def test_word_order_matters_case_and_stops_do_not():
-    encoder = HashedTextEncoder(32, 8)
-    said = encoder.encode('Red on blue.')
-    assert torch.equal(said, encoder.encode('red on  BLUE'))
-    assert not torch.equal(said[2], encoder.encode('on red blue')[2])
-
-
-def test_empty_or_too_long_text_is_refused():
-    """Words past the last row were dropped without a word."""
-    encoder = HashedTextEncoder(32, 3)
-    with pytest.raises(ConfigError, match='instruction is " ... ", expected at least one word'):
-        encoder.encode(' ... ')
-    assert encoder.encode('Press the bell!')[2].abs().max() > 0
-    with pytest.raises(ConfigError, match='"Press it .*" has 4 words, expected at most 3'):
-        encoder.encode('Press it and wait')
 
 
 def test_a_memory_is_repeated_element_by_element():

@@ -1,4 +1,5 @@
 import gc
+import hashlib
 import weakref
 from functools import partial
 
@@ -171,3 +172,29 @@ def test_an_instruction_that_fails_leaves_no_file(tmp_path):
 def test_a_text_encoder_of_other_sizes_is_refused():
     with pytest.raises(ConfigError, match='text_dim is 32, expected 16 like the text encoder'):
         AimModel(load_model_config('test'), text_encoder=HashedTextEncoder(16, 16))
+
+
+def test_text_vectors_are_the_same_everywhere():
+    """Pinned to bytes of the hash: a trained model meets them again on other machines."""
+    vectors = HashedTextEncoder(4, 3).encode('Press')
+    halves = [hashlib.shake_256(gram).digest(4) for gram in (b'press', b' press')]
+    expected = [(a - 127.5 + b - 127.5) / 73.9 / 2**0.5 for a, b in zip(*halves, strict=True)]
+    torch.testing.assert_close(vectors[0], torch.tensor(expected))
+    assert vectors[1:].abs().max() == 0
+
+
+def test_word_order_matters_case_and_stops_do_not():
+    encoder = HashedTextEncoder(32, 8)
+    said = encoder.encode('Red on blue.')
+    assert torch.equal(said, encoder.encode('red on  BLUE'))
+    assert not torch.equal(said[2], encoder.encode('on red blue')[2])
+
+
+def test_empty_or_too_long_text_is_refused():
+    """No word is dropped silently."""
+    encoder = HashedTextEncoder(32, 3)
+    with pytest.raises(ConfigError, match='instruction is " ... ", expected at least one word'):
+        encoder.encode(' ... ')
+    assert encoder.encode('Press the bell!')[2].abs().max() > 0
+    with pytest.raises(ConfigError, match='"Press it .*" has 4 words, expected at most 3'):
+        encoder.encode('Press it and wait')

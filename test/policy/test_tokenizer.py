@@ -230,3 +230,33 @@ def test_a_fit_without_heat_is_refused():
     frames, maps = tabletop(2, 16, 16)
     with pytest.raises(ValueError, match='maps have no cell warmer than 0.05'):
         fit([frames], [0 * maps], cell_px=8, channels=24)
+
+
+def test_tokenizer_is_orthonormal_and_keeps_smooth_pictures():
+    tokenizer = LinearTokenizer(8, 24)
+    torch.testing.assert_close(tokenizer.basis @ tokenizer.basis.T, torch.eye(24))
+    ramp = torch.linspace(-1, 1, 32)
+    frame = torch.stack(
+        [ramp.expand(24, 32), ramp[:24, None].expand(24, 32), -ramp.expand(24, 32)]
+    )
+    frames = frame.expand(1, 2, 3, 24, 32)
+    latents = tokenizer.encode(frames)
+    assert latents.shape == (1, 24, 2, 3, 4)
+    assert (tokenizer.decode(latents) - frames).abs().max() < 0.05
+
+
+def test_tokenizer_encodes_a_clip_in_pieces_as_whole():
+    tokenizer, frames = LinearTokenizer(8, 24), torch.rand(1, 4, 3, 16, 16)
+    pieces = [tokenizer.encode(frames[:, i : i + 1]) for i in range(4)]
+    torch.testing.assert_close(torch.cat(pieces, dim=2), tokenizer.encode(frames))
+
+
+def test_maps_keep_their_peak_and_black_is_zero():
+    tokenizer = LinearTokenizer(8, 24)
+    rows, columns = torch.meshgrid(torch.arange(48), torch.arange(64), indexing='ij')
+    heat = torch.exp(-((rows - 21) ** 2 + (columns - 37) ** 2) / 18.0)[None, None]
+    decoded = tokenizer.decode_maps(tokenizer.encode_maps(heat))
+    row, column = divmod(decoded.argmax().item(), 64)
+    assert abs(row - 21) <= 1
+    assert abs(column - 37) <= 1
+    assert tokenizer.encode_maps(torch.zeros_like(heat)).abs().max() < 1e-5

@@ -163,11 +163,18 @@ def test_quality_of_service_can_be_overridden_and_a_mismatch_is_told(start, list
     listener.wait('/diagnostics', told)
 
 
-def test_it_leaves_no_shared_memory_behind(start):
-    """Its participant must end with it, or megabytes of pictures stay in there."""
+@pytest.mark.parametrize(
+    ('node', 'parameters', 'ready'),
+    [
+        ('policy_node', {'policy': 'hold'}, 'waiting for ~/run'),
+        ('bridge_node', {'backend': 'fake'}, 'backend fake'),
+    ],
+)
+def test_nodes_leave_no_shared_memory_behind(start, node, parameters, ready):
+    """Participants must end with their nodes, or megabytes of pictures stay in there."""
     others = set(Path('/dev/shm').glob('fastdds_*'))  # it reads what they write
-    launched = start(str(POLICY), *words(policy='hold'), **transport())
-    launched.wait_for('waiting for ~/run')
+    launched = start(str(BIN / node), *words(**parameters), **transport())
+    launched.wait_for(ready)
     maps = Path(f'/proc/{launched.process.pid}/maps').read_text()
     own = {Path(text) for text in re.findall(r'/dev/shm/fastdds_[0-9a-f]{16}', maps)} - others
     assert own
