@@ -126,8 +126,8 @@ class Rollout:
             reason = f'{type(error).__name__}: {error}'
         return self._result(scene, reason)
 
-    def play(self, scene: Scene) -> str:
-        """Run one episode and record nothing; returns why it failed, '' after a success.
+    def play(self, scene: Scene, chunks: int | None = None) -> str:
+        """Run one episode, or its first chunks; returns why it failed, '' if it did not.
 
         Raises:
             PolicyStopped: the policy cannot go on.
@@ -138,7 +138,7 @@ class Rollout:
             self._loop.start(episode.instruction, scene.seed, world.now_ns)
         except ValueError as error:  # an instruction that the policy cannot read
             raise PolicyStopped(str(error)) from error
-        while world.state == EpisodeState.RUNNING:
+        while world.state == EpisodeState.RUNNING and len(self._tally.inference_ms) != chunks:
             look(world, self._loop.observer)
             self._move(self._think())
         return world.reason

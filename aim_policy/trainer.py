@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
-from aim_policy.data import ClipDataset, Clips, ClipSampler, collate
+from aim_policy.clip_sampler import ClipSampler
+from aim_policy.data import ClipDataset, Clips, collate
 from aim_policy.held_out import HeldOut
 from aim_policy.losses import Losses
 from aim_policy.optimiser import Optimiser

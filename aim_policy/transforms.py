@@ -59,7 +59,11 @@ def gripper_columns(robot: RobotSpec) -> np.ndarray:
 
 
 class Transforms:
-    """Conversions for one robot, model and set of figures."""
+    """Conversions for one robot, model and set of figures.
+
+    Attributes:
+        gripper: which columns of an action vector are grippers, bool[A].
+    """
 
     def __init__(self, robot: RobotSpec, config: ModelConfig, figures: Normalisation) -> None:
         _check_fit(robot, config, figures)
@@ -67,7 +71,7 @@ class Transforms:
         self.config = config
         self.figures = figures
         self._cameras = {camera.name: camera for camera in robot.cameras}
-        self._gripper = gripper_columns(robot)
+        self.gripper = gripper_columns(robot)
 
     def images(self, images: dict[str, Image]) -> dict[str, Tensor]:
         """Scale camera images down by area.
@@ -148,7 +152,7 @@ class Transforms:
         return result
 
     def _action_figures(self, target: Vector) -> tuple[Vector, Vector]:
-        offset = np.array(self.figures.action_offset) + np.where(self._gripper, 0.0, target)
+        offset = np.array(self.figures.action_offset) + np.where(self.gripper, 0.0, target)
         return offset, np.array(self.figures.action_scale)
 
     def _enlarge(self, camera: str, values: Tensor) -> Tensor:

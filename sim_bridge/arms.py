@@ -33,6 +33,7 @@ YAWS = (0.0, 0.2, -0.2, 0.4, -0.4, 0.7, -0.7, 1.0, -1.0)
 SPEED_RAD_S = 2.5
 LINE_POINTS = 5
 GRIP_STEPS = 8
+THERE = 0.05  # of an opening: as good as there
 
 Goals = Mapping[str, sapien.Pose]
 
@@ -177,7 +178,9 @@ class Arms:
         self.line({arm: sapien.Pose(pose.p + up, pose.q) for arm, pose in poses.items()}, speed)
 
     def gripper(self, opening: float, *arms: str, steps: int = GRIP_STEPS) -> None:
-        """Open (1) or close (0) grippers within `steps` policy steps."""
+        """Open (1) or close (0) grippers within `steps` policy steps; in one if they are."""
+        away = [abs(self.world.gripper_command(arm) - opening) for arm in arms]
+        steps = steps if max(away) > THERE else 1
         rows = {}
         for arm in arms:
             rows[arm] = np.tile(self.world.command[self.robot.columns(arm)], (steps, 1))
@@ -202,6 +205,11 @@ class Arms:
                 action[self.robot.columns(arm)] = part[min(step, len(part) - 1)]
             self.actions.append(action)
             self._play(action)
+
+    def holds(self, arm: str, thing: Thing) -> bool:
+        """Tell whether both fingers of an arm press on a thing."""
+        fingers = self.world.model.fingers[arm]
+        return all(len(self.world.between([finger], thing)) > 0 for finger in fingers)
 
     def joints(self, arm: str) -> Vector:
         """Return where an arm's joints were last told to be, float64[6]."""

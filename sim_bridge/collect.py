@@ -62,6 +62,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--stray', type=float, default=0.0, help='share of episodes that begin gone astray'
     )
+    parser.add_argument(
+        '--led-by',
+        default='',
+        metavar='CHECKPOINT',
+        help='let this policy begin, so that experts go on from where it errs',
+    )
     return parser.parse_args(argv)
 
 
@@ -141,7 +147,7 @@ class Collection:
 
     def _check_same_settings(self) -> None:
         """Refuse to mix episodes that were made with other figures in one folder."""
-        names = ('noise', 'second_attempt', 'stray', 'picture_every')
+        names = ('noise', 'second_attempt', 'stray', 'picture_every', 'led_by')
         mine = {name: getattr(self._arguments, name) for name in names}
         path = self._folder / SETTINGS_FILE
         if not path.exists():
@@ -154,8 +160,6 @@ class Collection:
                 f'{path} is no JSON ({error}), expected {mine}; delete it if that is how the '
                 'episodes beside it were made'
             ) from error
-        if isinstance(found, dict):
-            found = {'stray': 0.0} | found  # files from before that could be
         if found != mine:
             raise ConfigError(f'{path} says {found}, expected {mine}; choose another --out')
 
@@ -200,6 +204,7 @@ class Collection:
                     a.second_attempt,
                     a.stray,
                     a.picture_every,
+                    a.led_by,
                 )
         raise ConfigError(f'{self.task}: no training seeds are left below {FIRST_EVALUATION_SEED}')
 

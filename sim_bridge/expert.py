@@ -61,7 +61,7 @@ class Expert(Arms):
 
     def pick_together(self, approaches: Mapping[str, Approach], closed: float = 0.0) -> None:
         """Grasp with several arms in lock step, see `pick`."""
-        self._stray({arm: way.before for arm, way in approaches.items()}, closed)
+        self._stray({arm: way.before for arm, way in approaches.items()}, (None, closed))
         if self._rng.random() < self._habits.second_attempt:
             self._miss(approaches, closed)
         noise = self._habits.noise_m
@@ -101,29 +101,29 @@ class Expert(Arms):
         self.gripper(0.0, arm, steps=6)
         goal = np.asarray(point) - [0, 0, depth_m]
         way = self.approach(arm, goal, 0.08, tip=True, closings=closings, tilts_deg=tilts_deg)
-        self._stray({arm: way.before})
+        self._stray({arm: way.before}, (None,))
         self.reach({arm: self._noisy(arm, way.before, self._habits.noise_m)})
         self.line({arm: way.at}, speed=0.5)
         self.line({arm: way.before})
 
-    def _stray(self, before: Goals, closed: float | None = None) -> None:
+    def _stray(self, before: Goals, openings: Sequence[float | None]) -> None:
         """Go astray on the way to a first pick or press, and begin there.
 
         Args:
             before: where to go instead of going astray.
-            closed: gripper opening with which a pick may have failed.
+            openings: of the gripper, one of which it has there; None leaves it as it is.
         """
         first, self._begun = not self._begun, True
         if not (first and self._habits.stray and self._rng.random() < self._habits.stray):
             return
-        opening = max(self.world.gripper_command(arm) for arm in before)
-        shut = closed is not None and self._rng.random() < 0.5
-        if shut:
-            self.gripper(closed or 0.0, *before)
+        usual = max(self.world.gripper_command(arm) for arm in before)
+        opening = openings[int(self._rng.integers(len(openings)))]
+        if opening is not None:
+            self.gripper(opening, *before)
         self.reach({arm: self._astray(arm, pose) for arm, pose in before.items()})
         self._begin()
-        if shut:
-            self.gripper(opening, *before)
+        if opening is not None:
+            self.gripper(usual, *before)
 
     def _astray(self, arm: str, pose: sapien.Pose) -> sapien.Pose:
         """Return a reachable pose a little or far beside another, and not much below it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from sim_bridge.expert import Habits
 from sim_bridge.language import SPLITS, instructions
 from sim_bridge.robot_model import TCP_OFFSET_M
 
+Begin = Callable[[str, int, str], object]
 WORDINGS_PER_EPISODE = {'seen': 12, 'unseen': 4}
 
 
@@ -33,6 +35,7 @@ def record(
     setting: str,
     habits: Habits,
     picture_every: int = 1,
+    begin: Begin | None = None,
 ) -> Episode | Failure:
     """Let the expert do one scene and record it.
 
@@ -43,16 +46,18 @@ def record(
         setting: of the scene.
         habits: of the expert.
         picture_every: render every n-th policy step only; the other frames have no pictures.
+        begin: leads up to where the demonstration begins, from the backend's reset on; None: it
+            begins at the reset.
 
     Raises:
         ExpertFailed: the expert cannot do this scene.
     """
-    backend.reset(task, seed, setting)
+    (begin or backend.reset)(task, seed, setting)
     if backend.success():
         return Failure('done at the start')
     recorder = Recorder(backend, picture_every)
     backend.demonstrate(habits, recorder.observe, recorder.begin)
-    if recorder.late:
+    if recorder.done_before:
         return Failure('done before the demonstration began')
     if not backend.success():
         return Failure('the expert moved, but the task was not done')
@@ -63,7 +68,7 @@ class Recorder:
     """Collects the frames of one episode; frame 0 is taken at once.
 
     Attributes:
-        late: whether the task was done before it began.
+        done_before: whether the task was done before the episode began.
     """
 
     def __init__(self, backend: BuiltinBackend, picture_every: int = 1) -> None:
@@ -77,7 +82,7 @@ class Recorder:
     def begin(self) -> None:
         """Begin here and now; what was recorded before is forgotten."""
         assert self._backend.task is not None
-        self.late = self._backend.success()
+        self.done_before = self._backend.success()
         self._events = EventRecorder(self._world, self._backend.task.pressed)
         self._frames: list[dict[str, Vector]] = []
         self._pictures: dict[str, list[bytes]] = {name: [] for name in self._world.cameras}

@@ -9,16 +9,24 @@ import signal
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aim_policy.atomic import written_aside
 from aim_policy.config import ConfigError
 from aim_policy.episode import write_episode
 from sim_bridge.backend import ExpertFailed
 
+if TYPE_CHECKING:
+    from sim_bridge.builtin import BuiltinBackend
+    from sim_bridge.recorder import Begin
+
 
 @dataclass(frozen=True)
 class Job:
-    """One scene to record. `setting` and the figures hold for the whole run."""
+    """One scene to record. All but `task` and `seed` holds for the whole run.
+
+    `led_by` is a checkpoint whose policy begins, '' for none.
+    """
 
     task: str
     seed: int
@@ -28,6 +36,7 @@ class Job:
     second_attempt: float
     stray: float
     picture_every: int
+    led_by: str = ''
 
     @property
     def path(self) -> Path:
@@ -62,11 +71,9 @@ def _ignore_interrupts() -> None:
 
 
 def _record(job: Job) -> tuple[int, str]:
-    from sim_bridge.builtin import shared_backend
-
-    shared_backend()  # what fails here fails for every seed
+    stage = _stage(job.led_by)  # what fails here fails for every seed
     try:
-        return job.seed, _write_episode(job)
+        return job.seed, _write_episode(job, *stage)
     except (ConfigError, OSError):  # a mistake of the user or a full disk, not this scene's fault
         raise
     except ExpertFailed as error:
@@ -75,14 +82,26 @@ def _record(job: Job) -> tuple[int, str]:
         return job.seed, f'{type(error).__name__}: {error}'
 
 
-def _write_episode(job: Job) -> str:
-    """Record the job's scene; returns why that gave no episode."""
+def _stage(led_by: str) -> tuple[BuiltinBackend, Begin]:
+    """Return this process's simulator, and what begins scenes in it."""
+    if led_by:
+        from sim_bridge.leader import leader
+
+        first = leader(led_by)
+        return first.backend, first.begin
     from sim_bridge.builtin import shared_backend
+
+    return shared_backend(), shared_backend().reset
+
+
+def _write_episode(job: Job, backend: BuiltinBackend, begin: Begin) -> str:
+    """Record the job's scene; returns why that gave no episode."""
     from sim_bridge.expert import Habits
     from sim_bridge.recorder import Failure, record
 
     habits = Habits(job.noise_m, job.second_attempt, job.stray)
-    episode = record(shared_backend(), job.task, job.seed, job.setting, habits, job.picture_every)
+    scene = job.task, job.seed, job.setting
+    episode = record(backend, *scene, habits, job.picture_every, begin)
     if isinstance(episode, Failure):
         return episode.reason
     wordings = job.folder / 'instructions' / f'{job.path.stem}.json'  # where RoboTwin looks

@@ -10,6 +10,7 @@ from sim_bridge.expert import Expert
 from sim_bridge.objects import Box, cylinder
 from sim_bridge.tasks.base import Task, upright
 
+STANDING_M = 0.041  # height of the handle of a hammer that stands on its face
 WOOD, IRON, RED = (0.62, 0.40, 0.20), (0.20, 0.21, 0.24), (0.85, 0.10, 0.10)
 ALONG_X = np.array([1.0, 0.0, 0.0])
 HANDLE_ALONG_Y = sapien.Pose(q=[0.5**0.5, 0.5**0.5, 0, 0])  # z of a lathe -> -y
@@ -37,7 +38,7 @@ class BeatBlockHammer(Task):
         self.hammer = self.world.add(
             'hammer',
             hammer_parts(),
-            sapien.Pose([0, -0.06, self.world.table_z_m + 0.041]),
+            sapien.Pose([0, -0.06, self.world.table_z_m + STANDING_M]),
             {'handle': sapien.Pose(), 'face': sapien.Pose([0, 0.072, -0.04])},
             mass_kg=0.1,
         )
@@ -54,17 +55,23 @@ class BeatBlockHammer(Task):
         return {'A': 'hammer', 'B': 'block/red'}
 
     def expert(self, expert: Expert) -> None:
-        """Take the handle, carry the face above the block, strike."""
+        """Take the handle if it is not held, carry the face above the block, strike."""
         arm = self.side(self.block.pose.p[0])
-        top, handle = self.block.position('top'), self.hammer.position('handle')
+        top = self.block.position('top')
         above = Carry(self.hammer, 'face', top + [0, 0, 0.05])
         strike = Carry(self.hammer, 'face', top - [0, 0, 0.006])
-        expert.gripper(0.45, arm, steps=4)  # wide open, a finger would land on a near block
-        grasp = expert.approach(arm, handle, 0.08, closings=[ALONG_X], then=(above, strike))
-        expert.pick(arm, grasp)
-        expert.raise_by(0.07, arm)
+        if not expert.holds(arm, self.hammer):
+            self._take(expert, arm, (above, strike))
+        low = self.world.table_z_m + STANDING_M + 0.07 - self.hammer.position('handle')[2]
+        if low > 0.01:
+            expert.raise_by(float(low), arm)
         expert.reach({arm: expert.carry(arm, above)})
         expert.line({arm: expert.carry(arm, strike)}, speed=0.5)
+
+    def _take(self, expert: Expert, arm: str, then: tuple[Carry, Carry]) -> None:
+        expert.gripper(0.45, arm, steps=4)  # wide open, a finger would land on a near block
+        handle = self.hammer.position('handle')
+        expert.pick(arm, expert.approach(arm, handle, 0.08, closings=[ALONG_X], then=then))
 
 
 def hammer_parts() -> tuple:

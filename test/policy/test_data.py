@@ -5,8 +5,9 @@ import pytest
 import torch
 from recordings import ROBOT, episode
 
+from aim_policy.clip_sampler import ClipSampler
 from aim_policy.config import ConfigError
-from aim_policy.data import ClipDataset, ClipSampler, collate
+from aim_policy.data import ClipDataset, collate
 from aim_policy.episode import Event
 from aim_policy.interface import Observation
 from aim_policy.latent_cache import encode_episode
@@ -67,6 +68,17 @@ def test_nothing_is_learned_of_what_comes_after_the_end():
     blank = replace(clips, acting=torch.zeros_like(clips.acting))
     assert stage(clips, noise, imagine=False, rgb=False).action > 0
     assert stage(blank, noise, imagine=False, rgb=False).action == 0
+
+
+def test_nothing_is_learned_of_a_miss_but_how_to_go_on():
+    recording = episode(0)
+    recording.joint_target[:, 6] = np.concatenate(
+        [np.ones(6), np.linspace(1, 0, 4), np.zeros(4), np.linspace(0, 1, 4), np.ones(7)]
+    )
+    clips = collate([dataset(TEST, replace(recording, events=()))[0, i, 1, 0] for i in range(4)])
+    learned = clips.acting.sum(dim=1).tolist()  # from steps 0, 4, 8 and 12 on
+    assert learned[:3] == [2, 0, 0]
+    assert learned[3] == min(TEST.steps, len(recording) - 13)
 
 
 def test_a_longer_history_brings_what_was_executed_between_its_frames():

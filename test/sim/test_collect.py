@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from aim_policy.config import ConfigError
 from aim_policy.episode import read_episode
+from aim_policy.robot import load_robot, share_dir
 from sim_bridge import collect
 from sim_bridge.workers import Job, _record
 
@@ -120,6 +122,18 @@ def test_a_cut_off_line_of_the_log_does_not_spoil_the_next(tmp_path):
 
 def collection(arguments):
     return collect.Collection('click_bell', collect.parse(arguments))
+
+
+def test_an_expert_goes_on_from_where_a_policy_led(tmp_path, capsys):
+    words = ['--episodes', '1', '--led-by', str(share_dir() / 'models' / 'aim_tiny')]
+    assert run(tmp_path, *words, '--second-attempt', '0') == 0
+    (name,) = files(tmp_path)
+    episode = read_episode(tmp_path / 'click_bell' / 'easy' / 'data' / name)
+    home = load_robot('aloha_agilex').home
+    assert np.abs(episode.joint_target[0] - home).max() > 0.05
+    assert [event.kind for event in episode.events] == ['press']
+    assert run(tmp_path / 'other', '--episodes', '1', '--led-by', str(tmp_path / 'gone')) == 2
+    assert 'gone' in capsys.readouterr().err
 
 
 def test_an_odd_scene_costs_its_seed_and_nothing_else(tmp_path):

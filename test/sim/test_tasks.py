@@ -169,6 +169,19 @@ def test_a_demonstration_with_second_attempts_still_succeeds(backend):
     assert [e.kind for e in episode.events] == [e.kind for e in plain.events]
 
 
+def test_an_expert_strikes_with_a_hammer_that_it_already_holds(backend):
+    plain = record(backend, 'beat_block_hammer', 3, 'easy', Habits(), picture_every=100)
+    (pick,) = [event for event in plain.events if event.kind == 'pick']
+
+    def begin(*scene):
+        backend.reset(*scene)
+        replay(backend, plain.joint_target[1 : pick.step + 5])
+
+    rest = record(backend, 'beat_block_hammer', 3, 'easy', Habits(), 100, begin)
+    assert rest.joint_target[:, 13].max() < 0.2  # the right gripper never let go
+    assert len(rest) < len(plain) - pick.step + 5
+
+
 @pytest.mark.parametrize('task', ['click_bell', 'beat_block_hammer', 'grab_roller'])
 def test_a_demonstration_can_begin_where_an_arm_went_astray(backend, task):
     plain = record(backend, task, 3, 'easy', Habits(), picture_every=100)

@@ -1,0 +1,44 @@
+"""Scenes that a learned policy has begun, for the expert to go on from and be recorded.
+
+What a policy learns from its own mistakes put right: DAgger (Ross et al., AISTATS 2011), with
+whole demonstrations in place of single relabelled actions.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+from aim_policy.rollout import Plan, Scene, make_rollout
+from sim_bridge.builtin import BuiltinBackend, random_stream
+
+PRESET = 'realtime'
+SHARE_OF_LAST, MOST_CHUNKS = 0.25, 24
+"""A chunk is the last one with this probability: there are 4 in the mean."""
+
+
+class Leader:
+    """A policy that begins episodes.
+
+    Attributes:
+        backend: where.
+    """
+
+    def __init__(self, checkpoint: str) -> None:
+        self._rollout = make_rollout(Plan('aim', (), checkpoint, preset=PRESET))
+        backend = self._rollout.world.backend
+        assert isinstance(backend, BuiltinBackend)
+        self.backend = backend
+
+    def begin(self, task: str, seed: int, setting: str) -> None:
+        """Reset the backend and let the policy act; the seed decides for how many chunks."""
+        chunks = int(random_stream(seed, 'leader').geometric(SHARE_OF_LAST))
+        self._rollout.play(Scene(task, setting, seed), chunks=min(chunks, MOST_CHUNKS))
+
+
+@cache
+def leader(checkpoint: str) -> Leader:
+    """Return this process's one leader with the weights of a folder; they share the cores."""
+    torch.set_num_threads(1)
+    return Leader(checkpoint)
