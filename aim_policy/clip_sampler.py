@@ -40,10 +40,11 @@ class ClipSampler(Sampler):
             count: batches from 0 on.
             near_event: how much more often latents near a contact are drawn.
             part: of each batch that this process gets.
-            shares: task -> how much more often its clips are drawn than those of others.
+            shares: task -> how much more often its clips are drawn than those of others; or
+                setting -> the same, within each task.
 
         Raises:
-            ConfigError: there are no episodes, or none of a task in `shares`.
+            ConfigError: there are no episodes, or none of a task or setting in `shares`.
         """
         self.batch, self.seed, self.first, self.count = batch, seed, first, count
         self.part = part
@@ -53,9 +54,15 @@ class ClipSampler(Sampler):
         if not len(self.keys):
             raise ConfigError('the data set is empty, expected at least one episode')
         weight = np.concatenate([_weights(e, near_event) for e in dataset.episodes])
-        task = np.concatenate([[e.task] * len(e.steps) for e in dataset.episodes])
-        for name in set(shares) - set(task):
-            raise unknown_name('task in task_shares', name, set(task))
+        task, setting = (
+            np.concatenate([[getattr(e, kind)] * len(e.steps) for e in dataset.episodes])
+            for kind in ('task', 'setting')
+        )
+        known = {*task, *setting}
+        for name in set(shares) - known:
+            raise unknown_name('task or setting in shares', name, known)
+        for name in np.unique(setting):
+            weight[setting == name] *= shares.get(name, 1.0)
         for name in np.unique(task):
             weight[task == name] *= shares.get(name, 1.0) / weight[task == name].sum()
         past = np.concatenate([e.steps.numpy() for e in dataset.episodes])

@@ -10,6 +10,7 @@ from aim_policy.losses import LossConfig
 from aim_policy.optimiser import OptimiserConfig
 from aim_policy.stage1 import NoiseConfig
 
+LEARN = ('all', 'action')
 PRECISIONS = ('float32', 'bfloat16')
 
 
@@ -24,8 +25,9 @@ class Stage1Config:
     steps: int = 10_000
     batch: int = 64  # clips per step, over all processes
     action_only_steps: int = 0  # at the start, in which a learns from what is observed alone
+    learn: str = 'all'  # or action: a's weights begin anew, those of o, x and m stay
     seed: int = 0
-    task_shares: dict[str, float] = field(default_factory=dict)  # of clips; 1 where not named
+    shares: dict[str, float] = field(default_factory=dict)  # of tasks and settings; else 1
     near_event: float = 2.0  # how much more often moments around a contact are drawn
     precision: str = 'float32'  # of the passes; weights and losses are float32
     validate_every: int = 1000
@@ -40,8 +42,10 @@ class Stage1Config:
         for name in ('steps', 'batch', 'validate_every', 'validate_clips', 'save_every'):
             if getattr(self, name) < 1:
                 raise ConfigError(f'{name} is {getattr(self, name)}, expected 1 or more')
-        for task, share in self.task_shares.items():
+        for name, share in self.shares.items():
             if not share > 0:
-                raise ConfigError(f'task_shares.{task} is {share}, expected a positive number')
+                raise ConfigError(f'shares.{name} is {share}, expected a positive number')
+        if self.learn not in LEARN:
+            raise unknown_name('what to learn', self.learn, LEARN)
         if self.precision not in PRECISIONS:
             raise unknown_name('precision', self.precision, PRECISIONS)

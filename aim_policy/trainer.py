@@ -89,7 +89,7 @@ class Trainer:
         part = self.processes.part(config.batch)
         sampler = ClipSampler(
             self.dataset, config.batch, config.seed, first, config.steps, config.near_event, part,
-            config.task_shares,
+            config.shares,
         )  # fmt: skip
         loader = DataLoader(
             self.dataset, batch_sampler=sampler, collate_fn=collate, num_workers=self.workers

@@ -114,7 +114,13 @@ def test_a_task_may_come_up_more_often_than_others():
     sampler = ClipSampler(data, 64, 0, 0, 30, shares={'lift_pot': 3.0})
     drawn = [key[0] for batch in sampler for key in batch]
     assert np.mean(drawn) == pytest.approx(0.75, abs=0.05)
-    with pytest.raises(ConfigError, match='unknown task in task_shares "lift_pots" .*"lift_pot"'):
+    both = dataset(TEST, episode(0), replace(episode(1), setting='hard'))
+    sampler = ClipSampler(both, 64, 0, 0, 30, shares={'easy': 3.0})
+    drawn = [key[0] for batch in sampler for key in batch]
+    assert np.mean(drawn) == pytest.approx(0.25, abs=0.05)
+    with pytest.raises(
+        ConfigError, match='unknown task or setting in shares "lift_pots" .*"lift_pot"'
+    ):
         ClipSampler(data, 64, 0, 0, 30, shares={'lift_pots': 3.0})
 
 
