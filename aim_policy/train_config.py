@@ -10,7 +10,6 @@ from aim_policy.losses import LossConfig
 from aim_policy.optimiser import OptimiserConfig
 from aim_policy.stage1 import NoiseConfig
 
-LEARN = ('all', 'action')
 PRECISIONS = ('float32', 'bfloat16')
 
 
@@ -25,7 +24,6 @@ class Stage1Config:
     steps: int = 10_000
     batch: int = 64  # clips per step, over all processes
     action_only_steps: int = 0  # at the start, in which a learns from what is observed alone
-    learn: str = 'all'  # or action: a's weights begin anew, those of o, x and m stay
     seed: int = 0
     shares: dict[str, float] = field(default_factory=dict)  # of tasks and settings; else 1
     near_event: float = 2.0  # how much more often moments around a contact are drawn
@@ -45,7 +43,5 @@ class Stage1Config:
         for name, share in self.shares.items():
             if not share > 0:
                 raise ConfigError(f'shares.{name} is {share}, expected a positive number')
-        if self.learn not in LEARN:
-            raise unknown_name('what to learn', self.learn, LEARN)
         if self.precision not in PRECISIONS:
             raise unknown_name('precision', self.precision, PRECISIONS)

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from aim_policy.action_anew import learn_action_alone
 from aim_policy.augment import Augmentation
 from aim_policy.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from aim_policy.config import ConfigError, load_config
@@ -97,9 +96,6 @@ class Run:
         if not episodes:
             raise ConfigError(f'none of {len(train_paths)} episodes can be used, expected some')
         figures = self._begin_with(episodes)
-        if self.config.learn == 'action':
-            fresh = AimModel.random(self.model_config, self.config.seed)
-            learn_action_alone(self.model.transformer, fresh.transformer.state_dict())
         transforms = Transforms(self.robot, self.model_config, figures)
         config, noise = self.config, self.config.noise
         stage = StageOne(self.model.transformer.train(), config.losses, noise.action_draws)

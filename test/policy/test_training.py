@@ -96,18 +96,6 @@ def test_a_stopped_run_goes_on_bit_for_bit(config, data, tokenizer, tmp_path, mo
             assert torch.equal(expected[name], found[name]), name
 
 
-def test_acting_can_be_learned_anew_behind_eyes_that_stay(config, data, tokenizer, tmp_path):
-    more = ['--set', 'learn=action', '--init', str(tmp_path / 'eyes' / 'checkpoint')]
-    for out, options in (('eyes', []), ('run', more)):
-        assert train_stage1.main(words(config, data, tokenizer, tmp_path / out, *options)) == 0
-    eyes, run = (read_weights(tmp_path / n / 'checkpoint', 'transformer') for n in ('eyes', 'run'))
-    moved = {name for name in eyes if not torch.equal(eyes[name], run[name])}
-    seen = ('embedding.patch', 'embedding.value', 'heads.RGB', 'heads.VALUE', 'text.')
-    parts = ('.video.', '.attention.value.', '.text.')
-    assert not [n for n in moved if n.startswith(seen) or any(part in n for part in parts)]
-    assert {'heads.ACTION.linear.weight', 'layers.0.ffn.action.0.weight'} <= moved
-
-
 def _open(path):
     folder = object.__new__(RunFolder)
     folder.path = path
