@@ -178,7 +178,7 @@ class Arms:
         self.line({arm: sapien.Pose(pose.p + up, pose.q) for arm, pose in poses.items()}, speed)
 
     def gripper(self, opening: float, *arms: str, steps: int = GRIP_STEPS) -> None:
-        """Open (1) or close (0) grippers within `steps` policy steps; in one if they are."""
+        """Open (1) or close (0) grippers within `steps` policy steps; in one if they are there."""
         away = [abs(self.world.gripper_command(arm) - opening) for arm in arms]
         steps = steps if max(away) > THERE else 1
         rows = {}
