@@ -32,6 +32,7 @@ class NoiseConfig:
     history_share: float = 0.0  # of clips whose observed frames are noisy too
     history_sigma: float = 0.5  # most noise of those
     rgb_share: float = 1.0  # of batches that imagine x; in the others m does without
+    blind_share: float = 0.0  # of batches whose a goes by m and its joints alone, without o
     text_dropout: float = 0.0  # share of clips without instruction; only for guidance
     action_draws: int = 1  # of noise for a, per clip
 
@@ -119,7 +120,9 @@ class StageOne(nn.Module):
         """Of the network."""
         return self.transformer.config
 
-    def forward(self, clips: Clips, noise: Noise, imagine: bool, rgb: bool) -> Losses:
+    def forward(
+        self, clips: Clips, noise: Noise, imagine: bool, rgb: bool, blind: bool = False
+    ) -> Losses:
         """Losses of a batch.
 
         Args:
@@ -127,6 +130,7 @@ class StageOne(nn.Module):
             noise: to take out.
             imagine: False leaves x and m out, a then acts on what is observed.
             rgb: False leaves x out.
+            blind: a sees m and its joints, and nothing that was observed.
         """
         text = self.transformer.read_text(clips.text * noise.keep_text)
         context = self.context(clips, noise, text)
@@ -134,7 +138,8 @@ class StageOne(nn.Module):
         lost_rgb, lost_value, shown = zero, zero, []
         if imagine:
             lost_rgb, lost_value, shown = self._imagine(clips, noise, context, rgb)
-        lost_action = self._act(clips, noise, context, shown)
+        seen = self.blind(clips, context) if blind else context
+        lost_action = self._act(clips, noise, seen, shown)
         return total_loss(lost_rgb, lost_value, lost_action, self.losses)
 
     def predict(self, clips: Clips, generator: torch.Generator) -> tuple[Intent, Tensor]:
@@ -155,6 +160,11 @@ class StageOne(nn.Module):
             executed, planned = clips.executed, planned_at(torch.arange(1, frames), plans, reach)
         memory = self.sampler.append(observed, text, (), 0, executed, planned)
         return self.sampler.context(memory, text, observed[:, :, -1:], frames - 1, clips.proprio)
+
+    def blind(self, clips: Clips, context: Context) -> Context:
+        """Keys of the joints alone, which have seen nothing either."""
+        known = context.text, context.current, context.now
+        return self.sampler.context((), *known, clips.proprio)
 
     def _imagine(
         self, clips: Clips, noise: Noise, context: Context, rgb: bool

@@ -135,10 +135,7 @@ class Run:
             unit = self.model_config.action_unit_rad
             return normalisation_of(episodes, self.robot, self.model_config.steps, unit)
         info, model = load_checkpoint(start, self.robot)
-        if info.model != self.model_config:
-            raise ConfigError(f'{start}: is a {info.model.name} of other sizes or options, '
-                              f'expected {self.config.model} as it is now')  # fmt: skip
-        self.model.transformer.load_state_dict(model.transformer.state_dict())
+        load_weights(self.model.transformer, model.transformer.state_dict(), str(start))
         return info.normalisation
 
     def _dataset(

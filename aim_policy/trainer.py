@@ -123,11 +123,11 @@ class Trainer:
         draw = np.random.default_rng([config.seed, self.number, 1])
         generator = torch.Generator(device).manual_seed(int(draw.integers(1 << 62)))
         imagine = self.number >= config.action_only_steps
-        rgb = bool(draw.random() < config.noise.rgb_share)
+        rgb, blind = draw.random(2) < (config.noise.rgb_share, config.noise.blind_share)
         moved = clips.to(device)
         noise = draw_noise(moved, config.batch, config.noise, generator).part(part, config.batch)
         with self._precision():
-            losses = self.stage(moved, noise, imagine, rgb)
+            losses = self.stage(moved, noise, imagine, bool(rgb), bool(blind and imagine))
         figures = self._figures(losses, clips, imagine, rgb)
         losses.total.backward()
         figures['gradient'] = float(

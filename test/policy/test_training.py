@@ -25,7 +25,7 @@ action_only_steps: 1
 validate_every: 4
 validate_clips: 4
 save_every: 2
-noise: {action_draws: 2, rgb_share: 0.5, history_share: 0.5, clean_share: 0.3}
+noise: {action_draws: 2, rgb_share: 0.5, history_share: 0.5, clean_share: 0.3, blind_share: 0.5}
 optimiser: {kind: muon, rate: 0.002, warm_up: 1}
 """
 
@@ -106,6 +106,19 @@ def test_another_config_is_refused_on_resume(config, data, tokenizer, tmp_path, 
     train_stage1.main(words(config, data, tokenizer, tmp_path / 'run', '--set', 'steps=1'))
     assert train_stage1.main(words(config, data, tokenizer, tmp_path / 'run')) == 2
     assert 'steps is 1, expected 4' in capsys.readouterr().err
+
+
+def test_weights_go_on_in_a_model_of_other_options_but_not_of_other_sizes(
+    config, data, tokenizer, tmp_path, capsys
+):
+    more = '--set', 'steps=1'
+    train_stage1.main(words(config, data, tokenizer, tmp_path / 'run', *more))
+    more = *more, '--init', str(tmp_path / 'run' / 'checkpoint'), '--set'
+    unread = 'model_changes=[text_to_observation=false]'
+    assert train_stage1.main(words(config, data, tokenizer, tmp_path / 'next', *more, unread)) == 0
+    deeper = 'model_changes=[layers=3]'
+    assert train_stage1.main(words(config, data, tokenizer, tmp_path / 'deep', *more, deeper)) == 2
+    assert 'layers.2' in capsys.readouterr().err
 
 
 def test_a_loss_that_is_no_number_stops_and_names_the_batch(
