@@ -42,14 +42,10 @@ class SamplingConfig:
     extra_freeze_pass: bool = False  # a reads m at sigma_end, not as the last step saw it
     action_steps: int = 10  # N_a
     action_shift: float = 1.0
-    action_noise: float = (
-        1.0  # spread of what a starts from; 0 takes the middle of what it learned
-    )
 
     def __post_init__(self) -> None:
         _require_positive(self, 'video_shift', 'guidance', 'action_steps', 'action_shift')
-        for name in ('video_steps', 'action_noise'):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), 'at least 0')
+        _require(self.video_steps >= 0, 'video_steps', self.video_steps, 'at least 0')
         holds = 0.0 <= self.sigma_end < 1.0
         _require(holds, 'sigma_end', self.sigma_end, 'at least 0 and under 1')
         if self.guidance != 1.0:

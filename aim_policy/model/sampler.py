@@ -162,7 +162,7 @@ class Sampler:
         """
         config, embed = self.transformer.config, self.transformer.embedding
         shape = [len(context.current), config.steps, config.action_dim]
-        noise = self.config.action_noise * self._noise(shape, context, generator)
+        noise = self._noise(shape, context, generator)
         action, memory, passes = noise, None, Passes()
         for sigma, after in pairwise(self.action_grid.tolist()):
             action = _promised(action, committed, noise, sigma)

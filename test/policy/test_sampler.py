@@ -71,15 +71,6 @@ def test_split_sampling_equals_the_dense_forward(transformer, data):
         assert (split - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_a_without_noise_is_the_same_whatever_is_drawn(transformer, data):
-    for action_noise, same in ((1.0, False), (0.0, True)):
-        quiet = sampler(transformer, action_noise=action_noise)
-        known = context(quiet, data)
-        intent = quiet.imagine(known, seeded())
-        first, second = (quiet.act(known, intent, seeded(seed)) for seed in (1, 2))
-        assert torch.equal(first, second) == same
-
-
 def test_passes_are_what_each_is_by_itself(transformer, data):
     """Keys that stay laid out between steps must never be those of the step before."""
     known, draw, passes = context(sampler(transformer), data), seeded(), Passes()
