@@ -14,8 +14,8 @@ from aim_policy.rollout import Plan, Scene, make_rollout
 from sim_bridge.builtin import BuiltinBackend, random_stream
 
 PRESET = 'realtime'
-SHARE_OF_LAST, MOST_CHUNKS = 0.25, 24
-"""A chunk is the last one with this probability: there are 4 in the mean."""
+SHARE_OF_LAST, MOST_CHUNKS = 0.12, 24
+"""A chunk is the last one with this probability: there are 8 in the mean."""
 
 
 class Leader:
