@@ -10,6 +10,7 @@ from torch import Tensor
 
 from aim_policy.config import ConfigError
 from aim_policy.model.flow import target
+from aim_policy.model.transformer import Sample
 
 BELL_FLOOR = math.exp(-0.5)
 BELL_MEAN = math.sqrt(math.pi / 2) * math.erf(math.sqrt(0.5)) - BELL_FLOOR
@@ -40,6 +41,46 @@ class Losses:
     total: Tensor
 
 
+def flow_losses(
+    velocity: Sample,
+    clean: Sample,
+    noise: Sample,
+    sigma_video: Tensor,
+    sigma_action: Tensor,
+    heat: Tensor | None = None,
+    valid: Tensor | None = None,
+    config: LossConfig = LossConfig(),
+) -> Losses:
+    """Mean over valid entries of w(sigma) |v - u|^2, per stream.
+
+    Args:
+        velocity: what the network says; x may be left out.
+        clean: z_0.
+        noise: eps.
+        sigma_video: float[B, 1 or F].
+        sigma_action: float[B, 1 or F].
+        heat: float[B, F, rows, columns] in [0, 1], the maps on latent cells.
+        valid: bool[B, K, A]; actions that are padding or of no joint count nothing.
+        config: the weights.
+    """
+    action = sigma_action.repeat_interleave(clean.action.shape[1] // sigma_action.shape[1], dim=1)
+    rgb = torch.zeros(())
+    if velocity.rgb is not None:
+        rgb = stream_loss(velocity.rgb, clean.rgb, noise.rgb, _video(sigma_video), config)
+    foreground = None if heat is None else 1 + config.foreground * heat[:, None]
+    return total_loss(
+        rgb,
+        stream_loss(
+            velocity.value, clean.value, noise.value, _video(sigma_video), config, foreground
+        ),
+        stream_loss(
+            velocity.action, clean.action, noise.action, action[..., None], config,
+            None if valid is None else valid / valid.float().mean().clamp(min=1e-6),
+        ),
+        config,
+    )  # fmt: skip
+
+
 def total_loss(rgb: Tensor, value: Tensor, action: Tensor, config: LossConfig) -> Losses:
     """L = L_x + lambda_m L_m + lambda_a L_a."""
     return Losses(rgb, value, action, rgb + config.value * value + config.action * action)
@@ -53,23 +94,15 @@ def stream_loss(
     config: LossConfig,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """Mean of w(sigma) |v - u|^2 over one stream, u = eps - z_0.
-
-    The mean is over all entries, also those of weight 0, so that parts of a batch add up to it.
-
-    Args:
-        velocity: v, what the network says; float[B, C, F, rows, columns] of x and m,
-            float[B, K, A] of a.
-        clean: z_0, of the same shape.
-        noise: eps.
-        sigma: float that broadcasts to them.
-        config: the weights.
-        weight: of each entry, broadcasts to them; 1 without.
-    """
+    """Mean of w(sigma) |v - u|^2 over one stream; sigma and weight broadcast to its data."""
     error = (velocity.float() - target(clean, noise)).square()
     if config.bell:
         error = bell_weight(sigma) * error
     return (error if weight is None else weight * error).mean()
+
+
+def _video(sigma: Tensor) -> Tensor:
+    return sigma[:, None, :, None, None]
 
 
 def bell_weight(sigma: Tensor) -> Tensor:

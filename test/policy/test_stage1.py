@@ -1,4 +1,4 @@
-"""What a sees while it is taught."""
+"""What counts while a is taught, and what it sees."""
 
 import torch
 
@@ -49,6 +49,23 @@ def pull_of_the_picture(blind):
     seen = stage.blind(batch, context) if blind else context
     lost = stage._act(batch, noise, seen, [fixed])
     return torch.autograd.grad(lost, batch.observed, allow_unused=True)[0]
+
+
+def test_actions_that_nobody_showed_count_nothing():
+    batch = clips()
+    batch.acting.zero_()
+    stage = StageOne(AimModel.random(TEST, 0).transformer.train(), LossConfig(), 1)
+    noise = draw_noise(batch, COUNT, NoiseConfig(), torch.Generator().manual_seed(0))
+    assert stage(batch, noise, imagine=True, rgb=True).action == 0
+    batch.acting.fill_(1)
+    assert stage(batch, noise, imagine=True, rgb=True).action > 0
+
+
+def test_x_left_out_costs_nothing():
+    batch = clips()
+    stage = StageOne(AimModel.random(TEST, 0).transformer.train(), LossConfig(), 1)
+    noise = draw_noise(batch, COUNT, NoiseConfig(), torch.Generator().manual_seed(0))
+    assert stage(batch, noise, imagine=True, rgb=False).rgb == 0
 
 
 def test_a_blind_a_knows_the_picture_by_its_map_alone():

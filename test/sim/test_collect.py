@@ -71,7 +71,7 @@ def test_a_signal_leaves_nothing_broken_nor_running_and_the_next_run_goes_on(tmp
         assert process.returncode == 130
         assert 'Traceback' not in errors
         assert 'goes on from here' in errors
-        wait_until(lambda: not is_running(process.pid), 20)  # noqa: B023
+        wait_until(lambda: not is_running(process.pid), 5)  # noqa: B023
         assert set(data.iterdir()) > made
         made = set(data.iterdir())
         for path in made:
