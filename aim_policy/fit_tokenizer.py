@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     count = -(-arguments.frames // FRAMES_PER_EPISODE)
     chosen = [paths[i] for i in generator.permutation(len(paths))[:count]]
     frames, maps = load_frames(chosen, config, generator)
-    tokenizer, figures = fit(frames, maps, config.cell_px, config.latent_channels, arguments.seed)
+    tokenizer, figures = fit(frames, maps, config.cell_px, config.latent_channels)
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_weights(arguments.out, 'tokenizer', tokenizer.state_dict())
     about = {'episodes': len(chosen), 'pictures per camera': len(frames[0]), **asdict(figures)}

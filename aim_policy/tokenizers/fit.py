@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
-from aim_policy.tokenizers.linear import LinearTokenizer
+from aim_policy.tokenizers.linear import LinearTokenizer, map_basis
 
 BUSY_CONTRAST = 0.1
 """Standard deviation within a patch, on [-1, 1], from which it shows more than a plain surface."""
@@ -18,7 +18,8 @@ WARM = 0.05
 """Heat from which a cell of a map counts as more than black."""
 MAP_SCALE_FLOOR = 0.15
 """Least scale of a map channel, as a share of the largest: below it, noise would be blown up."""
-BLOBS = 4096
+PEAK_REACH = 3
+"""Pixels around the highest one that say where between pixels a peak lies."""
 
 
 @dataclass(frozen=True)
@@ -28,44 +29,40 @@ class FitFigures:
     picture_error: float  # root mean square, on [-1, 1]
     picture_spread: float  # the same of the pictures around their mean
     map_error: float  # root mean square of heat, on [0, 1]
-    peak_median_px: float  # how far the highest point of a map moves
+    peak_median_px: float  # how far the peak of a map moves, see `_peak`
     peak_worst_px: float
+    brightest_pixel_worst_px: float  # how far the highest pixel moves, a whole number each way
 
 
 def fit(
-    frames: Sequence[Tensor], maps: Sequence[Tensor], cell_px: int, channels: int, seed: int = 0
+    frames: Sequence[Tensor], maps: Sequence[Tensor], cell_px: int, channels: int
 ) -> tuple[LinearTokenizer, FitFigures]:
     """Find the patch code that keeps most of what matters.
 
-    The basis holds the principal directions of picture patches, of made-up heat blobs and of the
-    maps. Patches with contrast weigh more than half of all: otherwise the table would take every
-    channel, and small objects none.
+    The basis holds the principal directions of picture patches. Those with contrast weigh more
+    than half of all: otherwise the table would take every channel, and small objects none.
 
     Args:
         frames: per view float[N, 3, H, W] in [-1, 1], at the size that the model sees.
         maps: per view float[N, H, W] heat in [0, 1]; some of it must be warm.
         cell_px: side of a patch.
         channels: how many numbers a patch becomes.
-        seed: of the made-up blobs.
 
     Raises:
         ValueError: no warm cell in `maps`.
     """
     tokenizer = LinearTokenizer(cell_px, channels)
     pictures = torch.cat([_patches(view, cell_px) for view in frames])
-    heat = torch.cat([_patches(_grey(view), cell_px) for view in maps])
-    warm = heat[heat.amax(dim=1) > 2 * WARM - 1]
+    heat = torch.cat([_patches(view[:, None], cell_px) for view in maps])
+    warm = heat[heat.amax(dim=1) > WARM]
     if not len(warm):
         raise ValueError(f'maps have no cell warmer than {WARM}, expected some to fit to')
-    blobs = _patches(_grey(_blobs(cell_px, seed)), cell_px)
-    tokenizer.basis.copy_(_basis(pictures, torch.cat([blobs, warm]), channels))
+    tokenizer.basis.copy_(_basis(pictures, channels))
     codes = pictures @ tokenizer.basis.T
     tokenizer.offset.copy_(codes.mean(0))
     tokenizer.scale.copy_(codes.std(0).clamp(min=1e-3))
-    black = tokenizer.basis @ -torch.ones(tokenizer.basis.shape[1])
-    spread = (warm @ tokenizer.basis.T - black).square().mean(0).sqrt()
-    tokenizer.map_offset.copy_(black)
-    tokenizer.map_scale.copy_(spread.clamp(min=MAP_SCALE_FLOOR * float(spread.max())))
+    spread = (warm @ map_basis(cell_px, channels)[0].T).square().mean(0).sqrt()
+    tokenizer.scale_maps(spread.clamp(min=MAP_SCALE_FLOOR * float(spread.max())))
     return tokenizer, figures(tokenizer, frames, maps)
 
 
@@ -77,39 +74,26 @@ def figures(
     decoded = [tokenizer.decode(tokenizer.encode(view[None]))[0] for view in frames]
     heat = [tokenizer.decode_maps(tokenizer.encode_maps(view[None]))[0] for view in maps]
     moved = torch.cat([_peak_moves(*pair) for pair in zip(maps, heat, strict=True)])
+    peak, brightest = moved.T
     return FitFigures(
         picture_error=_rms(torch.cat([view.flatten() for view in decoded]) - pictures),
         picture_spread=float(pictures.std()),
         map_error=_rms(torch.cat([(a - b).flatten() for a, b in zip(maps, heat, strict=True)])),
-        peak_median_px=float(moved.median()),
-        peak_worst_px=float(moved.max()),
+        peak_median_px=float(peak.median()),
+        peak_worst_px=float(peak.max()),
+        brightest_pixel_worst_px=float(brightest.max()),
     )
 
 
-def _basis(pictures: Tensor, heat: Tensor, channels: int) -> Tensor:
+def _basis(pictures: Tensor, channels: int) -> Tensor:
     """Directions float[C, 3 p p] of the largest weighted second moment, largest first."""
     busy = pictures.std(dim=1) > BUSY_CONTRAST
     moment = torch.zeros(pictures.shape[1], pictures.shape[1], dtype=torch.float64)
-    for share, patches in ((0.6, pictures[busy]), (0.3, pictures[~busy]), (0.1, heat)):
+    for share, patches in ((0.65, pictures[busy]), (0.35, pictures[~busy])):
         exact = patches.double()
         moment += share * exact.T @ exact / max(len(exact), 1)
     _, directions = torch.linalg.eigh(moment)
     return directions.flip(1)[:, :channels].T.float()
-
-
-def _blobs(cell_px: int, seed: int) -> Tensor:
-    """One patch each of heat around a point in or near it, float[n, p, p]."""
-    draw = torch.Generator().manual_seed(seed)
-    centre = torch.rand(BLOBS, 2, generator=draw) * 3 * cell_px - cell_px
-    width = cell_px * (0.15 + 0.6 * torch.rand(BLOBS, 1, 1, generator=draw))
-    pixel = torch.arange(cell_px) + 0.5
-    rows = (pixel - centre[:, :1])[:, :, None]
-    columns = (pixel - centre[:, 1:])[:, None, :]
-    return torch.exp(-(rows**2 + columns**2) / (2 * width**2))
-
-
-def _grey(heat: Tensor) -> Tensor:
-    return repeat(2 * heat - 1, 'n h w -> n c h w', c=3)
 
 
 def _patches(frames: Tensor, size: int) -> Tensor:
@@ -117,18 +101,37 @@ def _patches(frames: Tensor, size: int) -> Tensor:
 
 
 def _peak_moves(before: Tensor, after: Tensor) -> Tensor:
-    """Distance from the highest point of each map [N, H, W] to the nearest peak it had before.
+    """How far the peak and the highest pixel of maps [N, H, W] move: float[n, 2] of the warm ones.
 
-    Two arms make two peaks that are equally high but for rounding: either may end as the highest.
+    Two arms make two peaks that are equally high but for rounding: either may end as the highest,
+    so distances are to the nearest one.
     """
     moves = []
     for old, new in zip(before, after, strict=True):
         if float(old.max()) > WARM:
             highest = functional.max_pool2d(old[None], 3, 1, 1)[0]
-            peaks = ((old == highest) & (old > old.max() / 2)).nonzero()
-            place = torch.tensor(divmod(int(new.argmax()), new.shape[1]))
-            moves.append((peaks - place).float().norm(dim=1).min())
+            pixels = ((old == highest) & (old > old.max() / 2)).nonzero()
+            pixel = torch.tensor(divmod(int(new.argmax()), new.shape[1]))
+            places = torch.stack([_peak(old, *each) for each in pixels.tolist()])
+            moved = (places - _peak(new, *pixel.tolist())).norm(dim=1).min()
+            moves.append(torch.stack([moved, (pixels - pixel).float().norm(dim=1).min()]))
     return torch.stack(moves)
+
+
+def _peak(heat: Tensor, row: int, column: int) -> Tensor:
+    """Where between pixels a peak lies: the mean place of what is hotter than half of it.
+
+    Args:
+        heat: float[H, W].
+        row: of its highest pixel.
+        column: of it; pixels at most `PEAK_REACH` away count, by how much hotter they are.
+    """
+    top, left = max(row - PEAK_REACH, 0), max(column - PEAK_REACH, 0)
+    near = heat[top : row + PEAK_REACH + 1, left : column + PEAK_REACH + 1]
+    weight = (near - near.max() / 2).clamp(min=0)
+    down = weight.sum(1) @ (top + torch.arange(len(near)).float())
+    across = weight.sum(0) @ (left + torch.arange(near.shape[1]).float())
+    return torch.stack([down, across]) / weight.sum()
 
 
 def _rms(values: Tensor) -> float:

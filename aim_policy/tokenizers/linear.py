@@ -6,8 +6,11 @@ import math
 from typing import Protocol
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor, nn
+
+COLOURS = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]])
+"""Brightness and two colour differences, of red, green and blue."""
 
 
 class ClipStream(Protocol):
@@ -52,25 +55,31 @@ class Tokenizer(Protocol):
 class LinearTokenizer(nn.Module):
     """An orthonormal basis of `cell_px` x `cell_px` x 3 patches, latents scaled to unit variance.
 
-    Nothing mixes frames. Value maps pass through the same basis with an offset and scale of their
-    own: in the units of pictures, a nearly black map would be lost in unit noise. Before
-    `aim_policy.tokenizers.fit` fits it to data, the basis holds the lowest spatial frequencies,
-    brightness before colour.
+    Nothing mixes frames. Value maps have a code of their own, linear as well: of one colour, they
+    need all channels for the shape of a peak, and in the units of pictures a nearly black map
+    would be lost in unit noise. Before `aim_policy.tokenizers.fit` fits it to data, both hold the
+    lowest spatial frequencies, brightness before colour.
     """
 
     frames_per_latent = 1
 
     def __init__(self, cell_px: int, channels: int) -> None:
         super().__init__()
-        basis, scale = _low_frequencies(cell_px, channels)
-        black = basis @ -torch.ones(basis.shape[1])
+        basis, scale = _low_frequencies(cell_px, channels, COLOURS)
         self.cell_px = cell_px
         self.channels = channels
         self.register_buffer('basis', basis)  # [C, 3 p p]
         self.register_buffer('offset', torch.zeros(channels))
         self.register_buffer('scale', scale)
-        self.register_buffer('map_offset', black)
-        self.register_buffer('map_scale', scale / 2)
+        self.register_buffer('map_code', torch.zeros(channels, cell_px**2))
+        self.register_buffer('map_decode', torch.zeros(cell_px**2, channels))
+        self.scale_maps(map_basis(cell_px, channels)[1] / 4)
+
+    def scale_maps(self, scale: Tensor) -> None:
+        """Code maps by their lowest frequencies, in units of `scale`, float[min(C, p p)]."""
+        basis, _ = map_basis(self.cell_px, self.channels)
+        self.map_code[: len(basis)] = basis / scale[:, None]
+        self.map_decode[:, : len(basis)] = basis.T * scale
 
     def stream(self) -> LinearTokenizer:
         """Itself: no frame knows of another."""
@@ -78,51 +87,48 @@ class LinearTokenizer(nn.Module):
 
     def encode(self, frames: Tensor) -> Tensor:
         """Frames float[B, T, 3, H, W] in [-1, 1] -> latents float[B, C, T, h, w]."""
-        return self._scaled(self._project(frames), self.offset, self.scale)
+        p = self.cell_px
+        patches = rearrange(frames, 'b t c (h p) (w q) -> b t h w (c p q)', p=p, q=p)
+        codes = (patches @ self.basis.T - self.offset) / self.scale
+        return rearrange(codes, 'b t h w c -> b c t h w')
 
     def decode(self, latents: Tensor, before: Tensor | None = None) -> Tensor:
         """The inverse of `encode`, as near as the basis allows; may leave [-1, 1]."""
-        return self._unproject(self._unscaled(latents, self.offset, self.scale))
+        p = self.cell_px
+        codes = rearrange(latents, 'b c t h w -> b t h w c') * self.scale + self.offset
+        return rearrange(codes @ self.basis, 'b t h w (c p q) -> b t c (h p) (w q)', p=p, q=p)
 
     def encode_maps(self, heat: Tensor) -> Tensor:
         """Heat float[B, T, H, W] in [0, 1] -> latents float[B, C, T, h, w], black at zero."""
-        grey = repeat(2 * heat - 1, 'b t h w -> b t c h w', c=3)
-        return self._scaled(self._project(grey), self.map_offset, self.map_scale)
+        p = self.cell_px
+        patches = rearrange(heat, 'b t (h p) (w q) -> b t h w (p q)', p=p, q=p)
+        return rearrange(patches @ self.map_code.T, 'b t h w c -> b c t h w')
 
     def decode_maps(self, latents: Tensor, before: Tensor | None = None) -> Tensor:
-        """The inverse of `encode_maps`, as near as the basis allows; may leave [0, 1]."""
-        grey = self._unproject(self._unscaled(latents, self.map_offset, self.map_scale)).mean(2)
-        return (grey + 1) / 2
-
-    def _project(self, frames: Tensor) -> Tensor:
+        """The inverse of `encode_maps`, as near as its code allows; may leave [0, 1]."""
         p = self.cell_px
-        patches = rearrange(frames, 'b t c (h p) (w q) -> b t h w (c p q)', p=p, q=p)
-        return patches @ self.basis.T  # [B, T, h, w, C]
-
-    def _unproject(self, codes: Tensor) -> Tensor:
-        p = self.cell_px
-        return rearrange(codes @ self.basis, 'b t h w (c p q) -> b t c (h p) (w q)', p=p, q=p)
-
-    @staticmethod
-    def _scaled(codes: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
-        return rearrange((codes - offset) / scale, 'b t h w c -> b c t h w')
-
-    @staticmethod
-    def _unscaled(latents: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
-        return rearrange(latents, 'b c t h w -> b t h w c') * scale + offset
+        patches = rearrange(latents, 'b c t h w -> b t h w c') @ self.map_decode.T
+        return rearrange(patches, 'b t h w (p q) -> b t (h p) (w q)', p=p, q=p)
 
 
-def _low_frequencies(size: int, channels: int) -> tuple[Tensor, Tensor]:
-    """Orthonormal cosine basis float[C, 3 size size] and a guess of each coefficient's spread."""
+def map_basis(cell_px: int, channels: int) -> tuple[Tensor, Tensor]:
+    """Orthonormal low frequencies of heat, float[min(C, p p), p p], and a guess of their spread.
+
+    Not fitted: principal directions keep more of the heat, but move peaks farther.
+    """
+    return _low_frequencies(cell_px, min(channels, cell_px**2), torch.ones(1, 1))
+
+
+def _low_frequencies(size: int, channels: int, colours: Tensor) -> tuple[Tensor, Tensor]:
+    """Orthonormal cosine basis float[C, c size size] and a guess of each coefficient's spread."""
     place = (torch.arange(size) + 0.5) * math.pi / size
     wave = torch.cos(torch.arange(size)[:, None] * place) * math.sqrt(2 / size)
     wave[0] /= math.sqrt(2)
-    colour = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]])
-    colour /= colour.norm(dim=1, keepdim=True)
-    axes = torch.cartesian_prod(torch.arange(3), torch.arange(size), torch.arange(size))
+    colours = colours / colours.norm(dim=1, keepdim=True)
+    axes = torch.cartesian_prod(torch.arange(len(colours)), torch.arange(size), torch.arange(size))
     cost = (axes[:, 0] > 0) * 2 + axes[:, 1] + axes[:, 2]
     chosen = axes[cost.argsort(stable=True)[:channels]]
-    factors = colour[chosen[:, 0]], wave[chosen[:, 1]], wave[chosen[:, 2]]
+    factors = colours[chosen[:, 0]], wave[chosen[:, 1]], wave[chosen[:, 2]]
     basis = torch.einsum('kc,kp,kq->kcpq', *factors)
     spread = size / (1 + cost.sort(stable=True).values[:channels])
     return basis.flatten(1), spread.float()
