@@ -10,12 +10,13 @@ import sapien
 
 from aim_policy.interface import Vector
 from sim_bridge.arms import STEEP_DEG, Approach, Arms, Carry, Goals
-from sim_bridge.motion import between
+from sim_bridge.motion import between, in_funnel
 from sim_bridge.world import World
 
 NOISE_DRAWS = 5
 STRAY_M = 0.04, 0.15
 STRAY_HEIGHT_M = -0.05, 0.08
+GRASP_FUNNEL_M, PRESS_FUNNEL_M = 0.004, 0.015
 MISS_PART = 0.7  # a missed grasp stops so far before the place, as part of the approach
 
 
@@ -55,17 +56,21 @@ class Expert(Arms):
         self._rng = rng or np.random.default_rng(0)
         self._begin, self._begun = begin, False
 
-    def pick(self, arm: str, approach: Approach, closed: float = 0.0) -> None:
+    def pick(
+        self, arm: str, approach: Approach, closed: float = 0.0, opening: float = 1.0
+    ) -> None:
         """Grasp what lies at the end of an approach, now and then at the second attempt."""
-        self.pick_together({arm: approach}, closed)
+        self.pick_together({arm: approach}, closed, opening)
 
-    def pick_together(self, approaches: Mapping[str, Approach], closed: float = 0.0) -> None:
+    def pick_together(
+        self, approaches: Mapping[str, Approach], closed: float = 0.0, opening: float = 1.0
+    ) -> None:
         """Grasp with several arms in lock step, see `pick`."""
+        self.open(opening, *approaches)
         self._stray({arm: way.before for arm, way in approaches.items()}, (None, closed))
         if self._rng.random() < self._habits.second_attempt:
             self._miss(approaches, closed)
-        noise = self._habits.noise_m
-        self.reach({arm: self._noisy(arm, way.before, noise) for arm, way in approaches.items()})
+        self._begin_ways(approaches, GRASP_FUNNEL_M)
         self.line({arm: way.at for arm, way in approaches.items()})
         self.gripper(closed, *approaches)
 
@@ -86,7 +91,7 @@ class Expert(Arms):
 
     def withdraw(self, arm: str, distance_m: float = 0.08) -> None:
         """Move a TCP straight back from where the fingers point."""
-        now = self.world.model.forward(arm, self.joints(arm))
+        now = self.tcp(arm)
         self.line({arm: now * sapien.Pose([-distance_m, 0, 0])})
 
     def press(
@@ -102,9 +107,30 @@ class Expert(Arms):
         goal = np.asarray(point) - [0, 0, depth_m]
         way = self.approach(arm, goal, 0.08, tip=True, closings=closings, tilts_deg=tilts_deg)
         self._stray({arm: way.before}, (None,))
-        self.reach({arm: self._noisy(arm, way.before, self._habits.noise_m)})
-        self.line({arm: way.at}, speed=0.5)
+        self.touch(arm, way, PRESS_FUNNEL_M)
         self.line({arm: way.before})
+
+    def touch(self, arm: str, way: Approach, funnel_m: float) -> None:
+        """Go slowly to the end of a way, from where it begins unless the TCP is on it."""
+        self._begin_ways({arm: way}, funnel_m)
+        self.line({arm: way.at}, speed=0.5)
+
+    def _begin_ways(self, ways: Mapping[str, Approach], funnel_m: float) -> None:
+        """Bring the TCPs that are not on their way already to where it begins.
+
+        To back off on one's way first would teach a policy to turn back before it arrives.
+        """
+        ahead = {
+            arm: self._noisy(arm, way.before, self._habits.noise_m)
+            for arm, way in ways.items()
+            if not self.is_on(arm, way, funnel_m)
+        }
+        if ahead:
+            self.reach(ahead)
+
+    def is_on(self, arm: str, way: Approach, funnel_m: float) -> bool:
+        """Tell whether a TCP is on a way already, see `in_funnel`."""
+        return in_funnel(self.tcp(arm), way.before, way.at, funnel_m)
 
     def _stray(self, before: Goals, openings: Sequence[float | None]) -> None:
         """Go astray on the way to a first pick or press, and begin there.

@@ -16,6 +16,8 @@ from sim_bridge.backend import ExpertFailed
 
 ACCELERATION_RAD_S2 = 12.0
 STILL_RAD = 1e-6
+FUNNEL_SLOPE = 0.25  # how much wider a funnel is at a place farther before its goal
+FUNNEL_TURN_RAD = 0.3  # most turn between a pose in a funnel and the goal
 
 logging.getLogger('toppra').setLevel(logging.ERROR)
 
@@ -47,6 +49,25 @@ def between(start: sapien.Pose, end: sapien.Pose, part: float) -> sapien.Pose:
     q = end.q if np.dot(start.q, end.q) >= 0 else -end.q
     q = (1 - part) * start.q + part * q
     return sapien.Pose((1 - part) * start.p + part * end.p, q / np.linalg.norm(q))
+
+
+def in_funnel(pose: sapien.Pose, before: sapien.Pose, at: sapien.Pose, width_m: float) -> bool:
+    """Tell whether a pose lies in the funnel between a place and the one straight before it.
+
+    Args:
+        pose: in question.
+        before: where the funnel begins; not in it.
+        at: where it ends.
+        width_m: radius of the funnel at its end; it widens by `FUNNEL_SLOPE`.
+    """
+    length = float(np.linalg.norm(before.p - at.p))
+    backward = (before.p - at.p) / length
+    away = pose.p - at.p
+    back = float(away @ backward)
+    beside = float(np.linalg.norm(away - back * backward))
+    turn = 2 * np.arccos(min(1.0, abs(float(np.dot(pose.q, at.q)))))
+    far = back < 0 or back > 0.95 * length
+    return not far and turn < FUNNEL_TURN_RAD and beside < width_m + FUNNEL_SLOPE * back
 
 
 def wrapped(angle: float) -> float:

@@ -96,8 +96,8 @@ class LiftPot(Task):
 
     def expert(self, expert: Expert) -> None:
         """Take both handles, one finger between handle and body, and lift."""
-        expert.gripper(0.5, *ARMS, steps=4)
-        lift(expert, self.pot, (1, 0, 0), to_m=0.88, tilts_deg=(67.0, 56.0, 45.0))
+        tilts = (67.0, 56.0, 45.0)
+        lift(expert, self.pot, (1, 0, 0), to_m=0.88, tilts_deg=tilts, opening=0.5)
 
 
 def lift(
@@ -106,12 +106,26 @@ def lift(
     closing: tuple[float, float, float],
     to_m: float,
     tilts_deg: tuple[float, ...] = (90.0, 78.0, 67.0, 56.0, 45.0),
+    opening: float = 1.0,
 ) -> None:
     """Lift a thing until its base is at `to_m`, each arm at the point of its name.
 
     The fingers close along `closing` in the thing's frame.
     """
     height_m = to_m - float(thing.pose.p[2])
+    if not all(expert.holds(arm, thing) for arm in ARMS):
+        _take(expert, thing, closing, height_m, tilts_deg, opening)
+    expert.raise_by(height_m, *ARMS)
+
+
+def _take(
+    expert: Expert,
+    thing: Thing,
+    closing: tuple[float, float, float],
+    height_m: float,
+    tilts_deg: tuple[float, ...],
+    opening: float,
+) -> None:
     across = thing.pose.to_transformation_matrix()[:3, :3] @ closing
     ways = {}
     for arm in ARMS:
@@ -120,8 +134,7 @@ def lift(
         ways[arm] = expert.approach(
             arm, point, 0.08, closings=[across], tilts_deg=tilts_deg, then=(up,)
         )
-    expert.pick_together(ways)
-    expert.raise_by(height_m, *ARMS)
+    expert.pick_together(ways, opening=opening)
 
 
 def ends(x: float, z: float) -> dict[str, sapien.Pose]:

@@ -175,8 +175,7 @@ class PlaceEmptyCup(Task):
         across = np.array([np.cos(aside), np.sin(aside), 0.0])
         rim = axis + 0.041 * across
         way = expert.approach(self.arm, rim, 0.08, closings=[across], then=(put, put.raised(0.13)))
-        expert.gripper(0.6, self.arm, steps=4)
-        expert.pick(self.arm, way)
+        expert.pick(self.arm, way, opening=0.6)
         expert.raise_by(0.04, self.arm)
         expert.place(self.arm, put, above_m=0.04)
 

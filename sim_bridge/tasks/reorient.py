@@ -23,6 +23,7 @@ BOTTLES = (  # radius, height, where the shoulder begins and ends, radius of the
     (0.030, 0.255, 0.165, 0.190, 0.012),
 )
 HOLD_M = 0.10  # height of the grasp on the standing bottle
+LIFT_M = 0.11  # above the table before it is turned
 
 
 class AdjustBottle(Task):
@@ -61,11 +62,13 @@ class AdjustBottle(Task):
         sign = 1.0 if self.arm == 'right' else -1.0
         goal = np.array([sign * 0.2, -0.02, 0.95])
         up = Carry(self.bottle, 'middle', goal, UPRIGHT, FACING_AWAY)
-        way = expert.approach(
-            self.arm, self.bottle.position('body'), 0.08, closings=[frame[:3, 1]], then=(up,)
-        )
-        expert.pick(self.arm, way)
-        expert.raise_by(0.08, self.arm)
+        if not expert.holds(self.arm, self.bottle):
+            body = self.bottle.position('body')
+            way = expert.approach(self.arm, body, 0.08, closings=[frame[:3, 1]], then=(up,))
+            expert.pick(self.arm, way)
+        low = self.world.table_z_m + LIFT_M - self.bottle.position('body')[2]
+        if low > 0.01:
+            expert.raise_by(float(low), self.arm)
         expert.reach({self.arm: expert.carry(self.arm, up)})
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import sapien
 
-from sim_bridge.arms import Carry
+from sim_bridge.arms import Approach, Carry
 from sim_bridge.expert import Expert
 from sim_bridge.objects import Box, cylinder
 from sim_bridge.tasks.base import Task, upright
 
 STANDING_M = 0.041  # height of the handle of a hammer that stands on its face
+STRIKE_FUNNEL_M = 0.010
 WOOD, IRON, RED = (0.62, 0.40, 0.20), (0.20, 0.21, 0.24), (0.85, 0.10, 0.10)
 ALONG_X = np.array([1.0, 0.0, 0.0])
 HANDLE_ALONG_Y = sapien.Pose(q=[0.5**0.5, 0.5**0.5, 0, 0])  # z of a lathe -> -y
@@ -62,16 +63,16 @@ class BeatBlockHammer(Task):
         strike = Carry(self.hammer, 'face', top - [0, 0, 0.006])
         if not expert.holds(arm, self.hammer):
             self._take(expert, arm, (above, strike))
+        way = Approach(expert.carry(arm, above), expert.carry(arm, strike))
         low = self.world.table_z_m + STANDING_M + 0.07 - self.hammer.position('handle')[2]
-        if low > 0.01:
+        if low > 0.01 and not expert.is_on(arm, way, STRIKE_FUNNEL_M):
             expert.raise_by(float(low), arm)
-        expert.reach({arm: expert.carry(arm, above)})
-        expert.line({arm: expert.carry(arm, strike)}, speed=0.5)
+        expert.touch(arm, way, STRIKE_FUNNEL_M)
 
     def _take(self, expert: Expert, arm: str, then: tuple[Carry, Carry]) -> None:
-        expert.gripper(0.45, arm, steps=4)  # wide open, a finger would land on a near block
         handle = self.hammer.position('handle')
-        expert.pick(arm, expert.approach(arm, handle, 0.08, closings=[ALONG_X], then=then))
+        way = expert.approach(arm, handle, 0.08, closings=[ALONG_X], then=then)
+        expert.pick(arm, way, opening=0.45)  # wide open, a finger would land on a near block
 
 
 def hammer_parts() -> tuple:

@@ -169,17 +169,51 @@ def test_a_demonstration_with_second_attempts_still_succeeds(backend):
     assert [e.kind for e in episode.events] == [e.kind for e in plain.events]
 
 
-def test_an_expert_strikes_with_a_hammer_that_it_already_holds(backend):
-    plain = record(backend, 'beat_block_hammer', 3, 'easy', Habits(), picture_every=100)
-    (pick,) = [event for event in plain.events if event.kind == 'pick']
+def rest_of(backend, plain, steps):
+    """What the expert shows after so many steps of a demonstration on an easy table."""
 
     def begin(*scene):
         backend.reset(*scene)
-        replay(backend, plain.joint_target[1 : pick.step + 5])
+        replay(backend, plain.joint_target[1:steps])
 
-    rest = record(backend, 'beat_block_hammer', 3, 'easy', Habits(), 100, begin)
-    assert rest.joint_target[:, 13].max() < 0.2  # the right gripper never let go
-    assert len(rest) < len(plain) - pick.step + 5
+    return record(backend, plain.task, plain.seed, 'easy', Habits(), 100, begin)
+
+
+@pytest.mark.parametrize('task', ['beat_block_hammer', 'adjust_bottle', 'grab_roller'])
+def test_an_expert_goes_on_with_what_it_already_holds(backend, task):
+    plain = record(backend, task, 3, 'easy', Habits(), picture_every=100)
+    picks = [event for event in plain.events if event.kind == 'pick']
+    rest = rest_of(backend, plain, picks[0].step + 5)
+    columns = [backend.robot.columns(pick.arm).stop - 1 for pick in picks]
+    assert rest.joint_target[:, columns].max() < 0.2  # no gripper let go
+    assert len(rest) < len(plain) - picks[0].step + 5
+
+
+@pytest.mark.parametrize('task', ['click_bell', 'beat_block_hammer', 'grab_roller'])
+def test_an_expert_does_not_turn_back_on_its_way_down(backend, task):
+    plain = record(backend, task, 3, 'easy', Habits(), picture_every=100)
+    first = plain.events[0]
+    height = plain.endpose[first.arm][: first.step, 2]
+    low = int(np.flatnonzero(height > height[-1] + 0.04)[-1]) + 2
+    rest = rest_of(backend, plain, low)
+    down = rest.endpose[first.arm][: rest.events[0].step, 2]
+    assert len(down) > 2
+    assert np.diff(down).max() < 0.002
+
+
+def test_an_expert_opens_grippers_that_closed_on_nothing(backend, robot):
+    plain = record(backend, 'grab_roller', 3, 'easy', Habits(), picture_every=100)
+
+    def begin(*scene):
+        backend.reset(*scene)
+        closed = np.tile(robot.home, (8, 1))
+        closed[:, [robot.columns(arm.name).stop - 1 for arm in robot.arms]] = 0.0
+        replay(backend, closed)
+
+    rest = record(backend, 'grab_roller', 3, 'easy', Habits(), 100, begin)
+    assert isinstance(rest, Episode), rest
+    assert [e.kind for e in rest.events] == [e.kind for e in plain.events]
+    assert len(rest) < len(plain) + 10
 
 
 @pytest.mark.parametrize('task', ['click_bell', 'beat_block_hammer', 'grab_roller'])
