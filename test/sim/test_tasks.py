@@ -179,10 +179,13 @@ def rest_of(backend, plain, steps):
     return record(backend, plain.task, plain.seed, 'easy', Habits(), 100, begin)
 
 
-@pytest.mark.parametrize('task', ['beat_block_hammer', 'adjust_bottle', 'grab_roller'])
-def test_an_expert_goes_on_with_what_it_already_holds(backend, task):
+@pytest.mark.parametrize(
+    ('task', 'arms'), [('beat_block_hammer', 1), ('adjust_bottle', 1), ('grab_roller', 2)]
+)
+def test_an_expert_goes_on_with_what_it_already_holds(backend, task, arms):
     plain = record(backend, task, 3, 'easy', Habits(), picture_every=100)
     picks = [event for event in plain.events if event.kind == 'pick']
+    assert len(picks) == arms
     rest = rest_of(backend, plain, picks[0].step + 5)
     columns = [backend.robot.columns(pick.arm).stop - 1 for pick in picks]
     assert rest.joint_target[:, columns].max() < 0.2  # no gripper let go
