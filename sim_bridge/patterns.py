@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 SIDE_PX = 256
 Field = np.ndarray  # float64[H, W] in [0, 1]
+Pattern = Callable[[np.random.Generator], tuple[Field, Field]]
 
 
 # Building blocks
@@ -125,6 +129,11 @@ def plaid(rng: np.random.Generator) -> tuple[Field, Field]:
     return bands, 0.6 * np.maximum((v + 0.3) % 1 < thin, (u + 0.3) % 1 < thin)
 
 
+def mixed(second: Pattern, third: Pattern, rng: np.random.Generator) -> tuple[Field, Field]:
+    """The second colour as in one pattern, the third as in another."""
+    return second(rng)[0], third(rng)[1]
+
+
 # Patterns for evaluation
 
 
@@ -195,3 +204,4 @@ def diamonds(rng: np.random.Generator) -> tuple[Field, Field]:
 
 TRAINING = (wood, tiles, checks, stripes, clouds, marble, fabric, gradient, terrazzo, plaid)
 EVALUATION = (dots, bricks, zebra, camouflage, herringbone, cells, rings, diamonds)
+MIXED: tuple[Pattern, ...] = tuple(partial(mixed, a, b) for a in TRAINING for b in TRAINING)
