@@ -17,6 +17,8 @@ from aim_policy.config import ConfigError
 from aim_policy.model.codec import Codec
 
 SHADE_CELLS = 3, 4
+SHADE_OCTAVES = 4
+"""Shade is as coarse as those cells (rows, columns), or up to 2^3 times as fine: a cloth."""
 PATCH_PX = 4, 17
 AROUND_PX = 5
 """Pixels around a contact, in all, that nothing is pasted over."""
@@ -31,7 +33,7 @@ class AugmentConfig:
 
     share: float = 0.0  # of clips that are changed
     colour: float = 0.0  # spread of the logarithm of each colour's brightness, all cameras alike
-    shade: float = 0.0  # the same, over each picture, changing slowly from place to place
+    shade: float = 0.0  # the same, over each picture, changing from place to place
     patches: int = 0  # most pieces of other recordings that are pasted into a camera's pictures
 
     def __post_init__(self) -> None:
@@ -73,8 +75,10 @@ class Augmentation:
                 for at, source in pieces:
                     _paste(views[camera], donors[camera][-1], at, source, taboo[camera])
         light = torch.from_numpy(draw.normal(0, config.colour, (3, 1, 1))).float().exp()
+        finer = 2 ** draw.integers(SHADE_OCTAVES)
+        cells = [count * finer for count in SHADE_CELLS]
         for camera, frames in views.items():
-            field = torch.from_numpy(draw.normal(0, config.shade, (1, 3, *SHADE_CELLS))).float()
+            field = torch.from_numpy(draw.normal(0, config.shade, (1, 3, *cells))).float()
             shade = functional.interpolate(field, frames.shape[-2:], mode='bilinear')[0].exp()
             views[camera] = (frames * light * shade).clamp(0, 1)
         return self._codec.encode({c: 2 * frames[None] - 1 for c, frames in views.items()})[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +19,8 @@ from aim_policy.model.config import ModelConfig
 from aim_policy.model.transformer import planned_at
 from aim_policy.tokenizers.text import TextEncoder
 from aim_policy.transforms import Transforms
+
+LEAST_SHARE = 1e-6  # of actions that count, instead of dividing by zero
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,14 @@ class Clips:
     def to(self, device: torch.device) -> Clips:
         """Move all of it."""
         return Clips(*(tensor.to(device, non_blocking=True) for tensor in vars(self).values()))
+
+    def evened(self, share: Tensor) -> Clips:
+        """Let the actions that count weigh as much as if all did: padding dilutes no loss.
+
+        Args:
+            share: float[], of the actions of the whole batch that count.
+        """
+        return replace(self, acting=self.acting / share.clamp(min=LEAST_SHARE))
 
     def __getitem__(self, part: slice) -> Clips:
         """Some of the batch."""

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from aim_policy.config import ConfigError
 from aim_policy.model.flow import target
-from aim_policy.model.transformer import Sample
 
 BELL_FLOOR = math.exp(-0.5)
 BELL_MEAN = math.sqrt(math.pi / 2) * math.erf(math.sqrt(0.5)) - BELL_FLOOR
@@ -41,46 +40,6 @@ class Losses:
     total: Tensor
 
 
-def flow_losses(
-    velocity: Sample,
-    clean: Sample,
-    noise: Sample,
-    sigma_video: Tensor,
-    sigma_action: Tensor,
-    heat: Tensor | None = None,
-    valid: Tensor | None = None,
-    config: LossConfig = LossConfig(),
-) -> Losses:
-    """Mean over valid entries of w(sigma) |v - u|^2, per stream.
-
-    Args:
-        velocity: what the network says; x may be left out.
-        clean: z_0.
-        noise: eps.
-        sigma_video: float[B, 1 or F].
-        sigma_action: float[B, 1 or F].
-        heat: float[B, F, rows, columns] in [0, 1], the maps on latent cells.
-        valid: bool[B, K, A]; actions that are padding or of no joint count nothing.
-        config: the weights.
-    """
-    action = sigma_action.repeat_interleave(clean.action.shape[1] // sigma_action.shape[1], dim=1)
-    rgb = torch.zeros(())
-    if velocity.rgb is not None:
-        rgb = stream_loss(velocity.rgb, clean.rgb, noise.rgb, _video(sigma_video), config)
-    foreground = None if heat is None else 1 + config.foreground * heat[:, None]
-    return total_loss(
-        rgb,
-        stream_loss(
-            velocity.value, clean.value, noise.value, _video(sigma_video), config, foreground
-        ),
-        stream_loss(
-            velocity.action, clean.action, noise.action, action[..., None], config,
-            None if valid is None else valid / valid.float().mean().clamp(min=1e-6),
-        ),
-        config,
-    )  # fmt: skip
-
-
 def total_loss(rgb: Tensor, value: Tensor, action: Tensor, config: LossConfig) -> Losses:
     """L = L_x + lambda_m L_m + lambda_a L_a."""
     return Losses(rgb, value, action, rgb + config.value * value + config.action * action)
@@ -99,10 +58,6 @@ def stream_loss(
     if config.bell:
         error = bell_weight(sigma) * error
     return (error if weight is None else weight * error).mean()
-
-
-def _video(sigma: Tensor) -> Tensor:
-    return sigma[:, None, :, None, None]
 
 
 def bell_weight(sigma: Tensor) -> Tensor:

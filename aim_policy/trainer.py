@@ -125,6 +125,7 @@ class Trainer:
         imagine = self.number >= config.action_only_steps
         rgb, blind = draw.random(2) < (config.noise.rgb_share, config.noise.blind_share)
         moved = clips.to(device)
+        moved = moved.evened(self.processes.mean(moved.acting.mean()))
         noise = draw_noise(moved, config.batch, config.noise, generator).part(part, config.batch)
         with self._precision():
             losses = self.stage(moved, noise, imagine, bool(rgb), bool(blind and imagine))

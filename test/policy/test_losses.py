@@ -1,10 +1,8 @@
-import dataclasses
-
 import pytest
 import torch
 
 from aim_policy.config import ConfigError
-from aim_policy.losses import LossConfig, bell_weight, flow_losses
+from aim_policy.losses import LossConfig, bell_weight, stream_loss, total_loss
 from aim_policy.model.aim import AimModel
 from aim_policy.model.config import load_model_config
 from aim_policy.model.flow import interpolate
@@ -13,56 +11,40 @@ from aim_policy.model.transformer import Sample
 TEST = load_model_config('test')
 VIDEO = (2, 4, 3, 2, 2)  # B, C, F, rows, columns
 ACTION = (2, 6, 5)
-HALF = torch.full((2, 1), 0.5)
-PLAIN = LossConfig(bell=False, foreground=0.0)
+HALF = torch.full((2, 1, 1), 0.5)
+PLAIN = LossConfig(bell=False)
 
 
-def zeros(**changes):
-    return Sample(**{'rgb': torch.zeros(VIDEO), 'value': torch.zeros(VIDEO),
-                     'action': torch.zeros(ACTION)} | changes)  # fmt: skip
+def lost(velocity, sigma=HALF, config=PLAIN, weight=None):
+    """What a velocity costs where the true one is zero."""
+    nothing = torch.zeros_like(velocity)
+    return stream_loss(velocity, nothing, nothing, sigma, config, weight)
 
 
-def test_the_true_velocity_costs_nothing():
-    clean, noise = (Sample(*(torch.randn(s) for s in (VIDEO, VIDEO, ACTION))) for _ in range(2))
-    true = Sample(*(getattr(noise, n) - getattr(clean, n) for n in ('rgb', 'value', 'action')))
-    assert flow_losses(true, clean, noise, HALF, HALF).total == 0
+@pytest.mark.parametrize('shape', [VIDEO, ACTION])
+def test_the_true_velocity_costs_nothing(shape):
+    clean, noise = torch.randn(shape), torch.randn(shape)
+    assert stream_loss(noise - clean, clean, noise, torch.tensor(0.5), LossConfig()) == 0
 
 
 def test_streams_are_weighted():
-    config = dataclasses.replace(PLAIN, value=2.0, action=5.0)
-    ones = Sample(torch.ones(VIDEO), torch.ones(VIDEO), torch.ones(ACTION))
-    losses = flow_losses(ones, zeros(), zeros(), HALF, HALF, config=config)
-    assert (losses.rgb, losses.value, losses.action, losses.total) == (1, 1, 1, 8)
+    one = torch.ones(())
+    assert total_loss(one, one, one, LossConfig(value=2.0, action=5.0)).total == 8
 
 
-def test_heat_counts_more_in_maps_only():
-    heat = torch.zeros(2, 3, 2, 2)
-    heat[:, :, 0, 0] = 1.0
-    wrong = zeros(
-        value=heat[:, None].expand(VIDEO).clone(), rgb=heat[:, None].expand(VIDEO).clone()
-    )
-    losses = flow_losses(wrong, zeros(), zeros(), HALF, HALF, heat, config=LossConfig(bell=False))
-    assert losses.value == pytest.approx(5 * 0.25)
-    assert losses.rgb == pytest.approx(0.25)
-
-
-def test_padding_counts_nothing_and_does_not_dilute():
-    valid = torch.zeros(ACTION, dtype=torch.bool)
-    valid[:, :3, :2] = True
-    wrong = torch.where(valid, 2.0, 100.0)
-    losses = flow_losses(zeros(action=wrong), zeros(), zeros(), HALF, HALF, None, valid, PLAIN)
-    assert losses.action == pytest.approx(4.0)
+def test_what_weighs_nothing_costs_nothing():
+    weight = torch.zeros(2, 6, 1)
+    weight[:, :3] = 2.0
+    wrong = torch.where(weight > 0, 2.0, 100.0).expand(ACTION)
+    assert lost(wrong, weight=weight) == 4.0
 
 
 def test_noise_levels_of_single_frames_weigh_their_frames():
-    sigma = torch.tensor([[0.5, 0.0, 1.0]]).expand(2, 3)
+    sigma = torch.tensor([0.5, 0.0, 1.0])[None, None, :, None, None]
     for frame, counts in enumerate((True, False, False)):
-        video, action = torch.zeros(VIDEO), torch.zeros(ACTION)
+        video = torch.zeros(VIDEO)
         video[:, :, frame] = 1
-        action[:, 2 * frame : 2 * frame + 2] = 1
-        losses = flow_losses(zeros(rgb=video, action=action), zeros(), zeros(), sigma, sigma)
-        for loss in (losses.rgb, losses.action):
-            assert (loss > 0.1) == counts
+        assert (lost(video, sigma, LossConfig()) > 0.1) == counts
 
 
 def test_bell_is_one_on_average_and_zero_at_the_ends():
@@ -72,27 +54,21 @@ def test_bell_is_one_on_average_and_zero_at_the_ends():
     assert abs(weight.argmax() - 5000) < 50
 
 
-def test_x_may_be_left_out():
-    assert flow_losses(zeros(rgb=None), zeros(), zeros(), HALF, HALF).rgb == 0
-
-
 def test_negative_weights_are_refused():
     with pytest.raises(ConfigError, match='foreground is -1'):
         LossConfig(foreground=-1)
 
 
 def test_one_batch_is_learned_to_under_a_hundredth():
-    """The three flow losses together, at fixed noise, within 300 steps."""
+    """The losses of all streams together, at fixed noise, within 300 steps."""
     torch.manual_seed(0)
     transformer = AimModel.random(TEST, 0).transformer.train()
     canvas = TEST.latent_channels, TEST.frames, TEST.rows, TEST.columns
     shapes = (2, *canvas), (2, *canvas), (2, TEST.steps, TEST.action_dim)
     clean, noise = (Sample(*(torch.randn(s) for s in shapes)) for _ in range(2))
     sigma = torch.tensor([[0.4], [0.8]])
-    noisy = Sample(*(
-        interpolate(getattr(clean, n), getattr(noise, n), sigma.view(2, *[1] * (len(s) - 1)))
-        for n, s in zip(('rgb', 'value', 'action'), shapes, strict=True)
-    ))  # fmt: skip
+    levels = [sigma.view(2, *[1] * (len(shape) - 1)) for shape in shapes]
+    noisy = Sample(*map(interpolate, vars(clean).values(), vars(noise).values(), levels))
     observed = torch.randn(2, TEST.latent_channels, 1, TEST.rows, TEST.columns)
     text = torch.randn(2, TEST.text_tokens, TEST.text_dim)
     joints = torch.randn(2, 2 * TEST.action_dim)
@@ -101,7 +77,8 @@ def test_one_batch_is_learned_to_under_a_hundredth():
     start = None
     for _ in range(300):
         velocity = transformer(observed, text, noisy, sigma, sigma, joints)
-        losses = flow_losses(velocity, clean, noise, sigma, sigma, config=LossConfig(bell=False))
+        parts = zip(*(vars(s).values() for s in (velocity, clean, noise)), levels, strict=True)
+        losses = total_loss(*(stream_loss(*part, PLAIN) for part in parts), PLAIN)
         start = start or losses.total.item()
         optimiser.zero_grad()
         losses.total.backward()

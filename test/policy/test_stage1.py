@@ -1,5 +1,7 @@
 """What counts while a is taught, and what it sees."""
 
+from dataclasses import replace
+
 import torch
 
 from aim_policy.data import Clips
@@ -61,11 +63,28 @@ def test_actions_that_nobody_showed_count_nothing():
     assert stage(batch, noise, imagine=True, rgb=True).action > 0
 
 
-def test_x_left_out_costs_nothing():
-    batch = clips()
+def losses(batch, rgb=True):
     stage = StageOne(AimModel.random(TEST, 0).transformer.train(), LossConfig(), 1)
     noise = draw_noise(batch, COUNT, NoiseConfig(), torch.Generator().manual_seed(0))
-    assert stage(batch, noise, imagine=True, rgb=False).rgb == 0
+    return stage(batch, noise, imagine=True, rgb=rgb)
+
+
+def test_padding_does_not_dilute_what_counts():
+    batch = clips()
+    batch.acting[1] = 0  # half of all
+    evened = losses(batch.evened(batch.acting.mean())).action
+    torch.testing.assert_close(evened, 2 * losses(batch).action)
+
+
+def test_heat_counts_more_in_maps_only():
+    batch = clips()
+    cold, hot = (losses(replace(batch, heat=torch.full_like(batch.heat, h))) for h in (0.0, 1.0))
+    torch.testing.assert_close(hot.value, 5 * cold.value)
+    assert (hot.rgb, hot.action) == (cold.rgb, cold.action)
+
+
+def test_x_left_out_costs_nothing():
+    assert losses(clips(), rgb=False).rgb == 0
 
 
 def test_a_blind_a_knows_the_picture_by_its_map_alone():
