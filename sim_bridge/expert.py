@@ -11,12 +11,14 @@ import sapien
 from aim_policy.interface import Vector
 from sim_bridge.arms import STEEP_DEG, Approach, Arms, Carry, Goals
 from sim_bridge.motion import between, in_funnel
+from sim_bridge.objects import Thing
 from sim_bridge.world import World
 
 NOISE_DRAWS = 5
 STRAY_M = 0.04, 0.15
 STRAY_HEIGHT_M = -0.05, 0.08
 GRASP_FUNNEL_M, PRESS_FUNNEL_M = 0.004, 0.015
+HAIR_M = 0.01
 MISS_PART = 0.7  # a missed grasp stops so far before the place, as part of the approach
 
 
@@ -88,6 +90,12 @@ class Expert(Arms):
             self.raise_by(above_m / 2, arm)
             self.line({arm: self.carry(arm, carry)})
         self.gripper(1.0, arm)
+
+    def raise_point(self, arm: str, thing: Thing, point: str, height_m: float) -> None:
+        """Lift a held thing's point straight up to a height in the world; not for a hair."""
+        missing_m = height_m - float(thing.position(point)[2])
+        if missing_m > HAIR_M:
+            self.raise_by(missing_m, arm)
 
     def withdraw(self, arm: str, distance_m: float = 0.08) -> None:
         """Move a TCP straight back from where the fingers point."""

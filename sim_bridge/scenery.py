@@ -107,7 +107,7 @@ class PicturedBox(Box):
         for axis in range(3):
             across = [other for other in range(3) if other != axis]
             for sign in (-1, 1):
-                face = np.empty((4, 3))
+                face: Vector = np.empty((4, 3))
                 face[:, axis] = sign
                 face[:, across] = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
                 turn = sign * (-1 if axis == 1 else 1)  # counter-clockwise seen from outside

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
-from aim_policy.tokenizers.linear import LinearTokenizer, map_basis
+from aim_policy.tokenizers.linear import LinearTokenizer, map_basis, patches
 
 BUSY_CONTRAST = 0.1
 """Standard deviation within a patch, on [-1, 1], from which it shows more than a plain surface."""
@@ -52,8 +51,8 @@ def fit(
         ValueError: no warm cell in `maps`.
     """
     tokenizer = LinearTokenizer(cell_px, channels)
-    pictures = torch.cat([_patches(view, cell_px) for view in frames])
-    heat = torch.cat([_patches(view[:, None], cell_px) for view in maps])
+    pictures = torch.cat([patches(view, cell_px).flatten(0, 2) for view in frames])
+    heat = torch.cat([patches(view[:, None], cell_px).flatten(0, 2) for view in maps])
     warm = heat[heat.amax(dim=1) > WARM]
     if not len(warm):
         raise ValueError(f'maps have no cell warmer than {WARM}, expected some to fit to')
@@ -61,8 +60,9 @@ def fit(
     codes = pictures @ tokenizer.basis.T
     tokenizer.offset.copy_(codes.mean(0))
     tokenizer.scale.copy_(codes.std(0).clamp(min=1e-3))
-    spread = (warm @ map_basis(cell_px, channels)[0].T).square().mean(0).sqrt()
-    tokenizer.scale_maps(spread.clamp(min=MAP_SCALE_FLOOR * float(spread.max())))
+    basis, _ = map_basis(cell_px, channels)
+    spread = (warm @ basis.T).square().mean(0).sqrt()
+    tokenizer.scale_maps(basis, spread.clamp(min=MAP_SCALE_FLOOR * float(spread.max())))
     return tokenizer, figures(tokenizer, frames, maps)
 
 
@@ -89,15 +89,11 @@ def _basis(pictures: Tensor, channels: int) -> Tensor:
     """Directions float[C, 3 p p] of the largest weighted second moment, largest first."""
     busy = pictures.std(dim=1) > BUSY_CONTRAST
     moment = torch.zeros(pictures.shape[1], pictures.shape[1], dtype=torch.float64)
-    for share, patches in ((0.65, pictures[busy]), (0.35, pictures[~busy])):
-        exact = patches.double()
+    for share, part in ((0.65, pictures[busy]), (0.35, pictures[~busy])):
+        exact = part.double()
         moment += share * exact.T @ exact / max(len(exact), 1)
     _, directions = torch.linalg.eigh(moment)
     return directions.flip(1)[:, :channels].T.float()
-
-
-def _patches(frames: Tensor, size: int) -> Tensor:
-    return rearrange(frames, 'n c (h p) (w q) -> (n h w) (c p q)', p=size, q=size)
 
 
 def _peak_moves(before: Tensor, after: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 COLOURS = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]])
 """Brightness and two colour differences, of red, green and blue."""
+HEAT_CONTRAST = 0.25
+"""Spread of heat beside that of pictures, guessed: a code that is not fitted needs one."""
 
 
 class ClipStream(Protocol):
@@ -73,11 +75,11 @@ class LinearTokenizer(nn.Module):
         self.register_buffer('scale', scale)
         self.register_buffer('map_code', torch.zeros(channels, cell_px**2))
         self.register_buffer('map_decode', torch.zeros(cell_px**2, channels))
-        self.scale_maps(map_basis(cell_px, channels)[1] / 4)
+        basis, spread = map_basis(cell_px, channels)
+        self.scale_maps(basis, HEAT_CONTRAST * spread)
 
-    def scale_maps(self, scale: Tensor) -> None:
-        """Code maps by their lowest frequencies, in units of `scale`, float[min(C, p p)]."""
-        basis, _ = map_basis(self.cell_px, self.channels)
+    def scale_maps(self, basis: Tensor, scale: Tensor) -> None:
+        """Code maps by `map_basis` in units of `scale`, float[min(C, p p)]."""
         self.map_code[: len(basis)] = basis / scale[:, None]
         self.map_decode[:, : len(basis)] = basis.T * scale
 
@@ -87,32 +89,35 @@ class LinearTokenizer(nn.Module):
 
     def encode(self, frames: Tensor) -> Tensor:
         """Frames float[B, T, 3, H, W] in [-1, 1] -> latents float[B, C, T, h, w]."""
-        p = self.cell_px
-        patches = rearrange(frames, 'b t c (h p) (w q) -> b t h w (c p q)', p=p, q=p)
-        codes = (patches @ self.basis.T - self.offset) / self.scale
-        return rearrange(codes, 'b t h w c -> b c t h w')
+        codes = (patches(frames, self.cell_px) @ self.basis.T - self.offset) / self.scale
+        return codes.movedim(-1, 1)
 
     def decode(self, latents: Tensor, before: Tensor | None = None) -> Tensor:
         """The inverse of `encode`, as near as the basis allows; may leave [-1, 1]."""
-        p = self.cell_px
-        codes = rearrange(latents, 'b c t h w -> b t h w c') * self.scale + self.offset
-        return rearrange(codes @ self.basis, 'b t h w (c p q) -> b t c (h p) (w q)', p=p, q=p)
+        codes = latents.movedim(1, -1) * self.scale + self.offset
+        return whole(codes @ self.basis, self.cell_px)
 
     def encode_maps(self, heat: Tensor) -> Tensor:
         """Heat float[B, T, H, W] in [0, 1] -> latents float[B, C, T, h, w], black at zero."""
-        p = self.cell_px
-        patches = rearrange(heat, 'b t (h p) (w q) -> b t h w (p q)', p=p, q=p)
-        return rearrange(patches @ self.map_code.T, 'b t h w c -> b c t h w')
+        return (patches(heat[:, :, None], self.cell_px) @ self.map_code.T).movedim(-1, 1)
 
     def decode_maps(self, latents: Tensor, before: Tensor | None = None) -> Tensor:
         """The inverse of `encode_maps`, as near as its code allows; may leave [0, 1]."""
-        p = self.cell_px
-        patches = rearrange(latents, 'b c t h w -> b t h w c') @ self.map_decode.T
-        return rearrange(patches, 'b t h w (p q) -> b t (h p) (w q)', p=p, q=p)
+        return whole(latents.movedim(1, -1) @ self.map_decode.T, self.cell_px)[:, :, 0]
+
+
+def patches(frames: Tensor, size: int) -> Tensor:
+    """Cut float[..., c, H, W] into float[..., h, w, c size size]."""
+    return rearrange(frames, '... c (h p) (w q) -> ... h w (c p q)', p=size, q=size)
+
+
+def whole(cut: Tensor, size: int) -> Tensor:
+    """Put what `patches` cut together again."""
+    return rearrange(cut, '... h w (c p q) -> ... c (h p) (w q)', p=size, q=size)
 
 
 def map_basis(cell_px: int, channels: int) -> tuple[Tensor, Tensor]:
-    """Orthonormal low frequencies of heat, float[min(C, p p), p p], and a guess of their spread.
+    """Orthonormal low frequencies of heat, float[min(C, p p), p p], and their spread in pictures.
 
     Not fitted: principal directions keep more of the heat, but move peaks farther.
     """

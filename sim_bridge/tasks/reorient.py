@@ -66,9 +66,7 @@ class AdjustBottle(Task):
             body = self.bottle.position('body')
             way = expert.approach(self.arm, body, 0.08, closings=[frame[:3, 1]], then=(up,))
             expert.pick(self.arm, way)
-        low = self.world.table_z_m + LIFT_M - self.bottle.position('body')[2]
-        if low > 0.01:
-            expert.raise_by(float(low), self.arm)
+        expert.raise_point(self.arm, self.bottle, 'body', self.world.table_z_m + LIFT_M)
         expert.reach({self.arm: expert.carry(self.arm, up)})
 
 

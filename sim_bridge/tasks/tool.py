@@ -11,6 +11,7 @@ from sim_bridge.objects import Box, cylinder
 from sim_bridge.tasks.base import Task, upright
 
 STANDING_M = 0.041  # height of the handle of a hammer that stands on its face
+CARRIED_M = STANDING_M + 0.07
 STRIKE_FUNNEL_M = 0.010
 WOOD, IRON, RED = (0.62, 0.40, 0.20), (0.20, 0.21, 0.24), (0.85, 0.10, 0.10)
 ALONG_X = np.array([1.0, 0.0, 0.0])
@@ -64,9 +65,8 @@ class BeatBlockHammer(Task):
         if not expert.holds(arm, self.hammer):
             self._take(expert, arm, (above, strike))
         way = Approach(expert.carry(arm, above), expert.carry(arm, strike))
-        low = self.world.table_z_m + STANDING_M + 0.07 - self.hammer.position('handle')[2]
-        if low > 0.01 and not expert.is_on(arm, way, STRIKE_FUNNEL_M):
-            expert.raise_by(float(low), arm)
+        if not expert.is_on(arm, way, STRIKE_FUNNEL_M):
+            expert.raise_point(arm, self.hammer, 'handle', self.world.table_z_m + CARRIED_M)
         expert.touch(arm, way, STRIKE_FUNNEL_M)
 
     def _take(self, expert: Expert, arm: str, then: tuple[Carry, Carry]) -> None:
