@@ -129,7 +129,7 @@ def check_robot(found: RobotSpec, expected: RobotSpec, where: str) -> None:
     Limits, speeds, topics and where things stand may differ: they do not change what the numbers
     mean.
     """
-    for name, a, b in _differences('robot', _layout(found), _layout(expected)):
+    for name, a, b in differences('robot', _layout(found), _layout(expected)):
         raise ConfigError(f'{where}: {name} is {a}, expected {b} like {expected.name}')
 
 
@@ -147,18 +147,18 @@ def _layout(robot: RobotSpec) -> dict[str, Any]:
     }
 
 
-def _differences(name: str, found: Any, expected: Any) -> Iterator[tuple[str, Any, Any]]:
+def differences(name: str, found: Any, expected: Any) -> Iterator[tuple[str, Any, Any]]:
     """Where two trees of plain data differ: (path, found, expected)."""
     if isinstance(found, tuple) and isinstance(expected, tuple):
         if len(found) != len(expected):
             yield f'length of {name}', len(found), len(expected)
         for i, (a, b) in enumerate(zip(found, expected, strict=False)):
-            yield from _differences(f'{name}[{i}]', a, b)
+            yield from differences(f'{name}[{i}]', a, b)
     elif isinstance(found, dict) and isinstance(expected, dict):
         if found.keys() != expected.keys():
             yield f'list of {name}', ', '.join(found) or 'empty', ', '.join(expected) or 'empty'
         for key in (key for key in found if key in expected):
-            yield from _differences(f'{name}.{key}', found[key], expected[key])
+            yield from differences(f'{name}.{key}', found[key], expected[key])
     elif found != expected:
         yield name, found, expected
 

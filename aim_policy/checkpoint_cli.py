@@ -1,4 +1,4 @@
-"""`python -m aim_policy.checkpoint inspect|convert PATH`."""
+"""`python -m aim_policy.checkpoint inspect|convert|average PATH`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from aim_policy.checkpoint_average import average
 from aim_policy.checkpoint_convert import convert
 from aim_policy.checkpoint_report import inspect
 from aim_policy.config import ConfigError
@@ -19,6 +20,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if options.command == 'inspect':
             lines = inspect(options.path)
+        elif options.command == 'average':
+            lines = average(options.paths, options.out, load_robot(options.robot))
         else:
             config, robot = load_model_config(options.model), load_robot(options.robot)
             lines = convert(
@@ -40,9 +43,12 @@ def _parser() -> argparse.ArgumentParser:
     turn = commands.add_parser('convert', help='make a checkpoint of ours out of a foreign one')
     for command in (look, turn):
         command.add_argument('path', type=Path, metavar='PATH')
-    turn.add_argument('--out', type=Path, required=True, help='folder to write')
+    mix = commands.add_parser('average', help='make one out of several trained alike')
+    mix.add_argument('paths', type=Path, nargs='+', metavar='PATH')
+    for command in (turn, mix):
+        command.add_argument('--out', type=Path, required=True, help='folder to write')
+        command.add_argument('--robot', default='aloha_agilex', help='robot, name or YAML')
     turn.add_argument('--model', default='aim_5b', help='model config, name or YAML')
-    turn.add_argument('--robot', default='aloha_agilex', help='robot, name or YAML')
     turn.add_argument('--wan', type=Path, help='folder with vae/, text_encoder/ and tokenizer/')
     turn.add_argument('--licence', default='', help='of the weights, to be recorded')
     turn.add_argument(
