@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aim_policy.config import ConfigError, unknown_name
+from aim_policy.muon import Muon
 
 KINDS = ('muon', 'adamw')
 
@@ -65,10 +66,7 @@ class Optimiser:
         config, muon = self.config, {}
         if config.kind == 'muon':
             muon = {n: p for n, p in self.parameters.items() if '.layers.' in n and is_matrix(n)}
-            yield 'muon', torch.optim.Muon(
-                muon.values(), lr=config.muon_rate, weight_decay=config.weight_decay,
-                adjust_lr_fn='match_rms_adamw',
-            )  # fmt: skip
+            yield 'muon', Muon(muon.values(), config.muon_rate, config.weight_decay)
         others = [p for n, p in self.parameters.items() if n not in muon]
         yield (
             'adamw',

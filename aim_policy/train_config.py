@@ -27,7 +27,7 @@ class Stage1Config:
     seed: int = 0
     shares: dict[str, float] = field(default_factory=dict)  # of tasks and settings; else 1
     near_event: float = 2.0  # how much more often moments around a contact are drawn
-    precision: str = 'float32'  # of the passes; weights and losses are float32
+    precision: str = 'float32'  # of the passes; bfloat16 only where the device is fast in it
     validate_every: int = 1000
     validate_clips: int = 256
     save_every: int = 500

@@ -17,6 +17,7 @@ from aim_policy.clip_sampler import ClipSampler
 from aim_policy.data import ClipDataset, Clips, collate
 from aim_policy.held_out import HeldOut
 from aim_policy.losses import Losses
+from aim_policy.muon import fast_type
 from aim_policy.optimiser import Optimiser
 from aim_policy.parallel import Processes, sharded_like, whole
 from aim_policy.run_folder import RunFolder
@@ -140,7 +141,9 @@ class Trainer:
     @contextmanager
     def _precision(self) -> Iterator[None]:
         """Passes in the type that the config asks for, with the attention that is then fastest."""
-        kind, half = self.processes.device.type, self.config.precision == 'bfloat16'
+        device = self.processes.device
+        kind = device.type
+        half = self.config.precision == 'bfloat16' and fast_type(device) == torch.bfloat16
         # The fused one for a CPU spends half of a training step in its backward pass.
         attention = sdpa_kernel(SDPBackend.MATH) if kind == 'cpu' else nullcontext()
         with torch.autocast(kind, torch.bfloat16, enabled=half), attention:

@@ -174,7 +174,7 @@ def test_a_full_disk_stops_and_keeps_the_state_before(
 
 @pytest.mark.parametrize(('kind', 'near'), [('adamw', 2e-4), ('muon', 2e-3)])
 def test_two_processes_equal_one(config, data, tokenizer, tmp_path, kind, near):
-    """Muon orthogonalises in bfloat16, so that sums in another order show sooner."""
+    """Where Muon computes in bfloat16, sums in another order show sooner."""
     plain = ['--set', f'optimiser.kind={kind}', '--set', 'validate_every=2']
     assert train_stage1.main(words(config, data, tokenizer, tmp_path / 'one', *plain)) == 0
     launcher = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2',
