@@ -7,7 +7,7 @@ checkpoint, so that none of them can disagree on the order of joints.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -223,6 +223,13 @@ class RobotSpec:
         """Return the columns of an arm, gripper last, in an action vector."""
         start = self.joint_names.index(self.arm(arm).joints[0])
         return slice(start, start + len(self.arm(arm).joint_names))
+
+    def with_smaller_pictures(self, times: int) -> RobotSpec:
+        """Return the same robot with pictures so many times smaller in width and height."""
+        cameras = (
+            replace(c, width=c.width // times, height=c.height // times) for c in self.cameras
+        )
+        return replace(self, cameras=tuple(cameras))
 
 
 def load_robot(name: str) -> RobotSpec:

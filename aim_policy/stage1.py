@@ -31,7 +31,8 @@ class NoiseConfig:
     clean_sigma: float = 0.3  # most noise of those
     history_share: float = 0.0  # of clips whose observed frames are noisy too
     history_sigma: float = 0.5  # most noise of those
-    rgb_share: float = 1.0  # of batches that imagine x; in the others m does without
+    value_share: float = 1.0  # of batches that imagine; in the others a acts without m
+    rgb_share: float = 1.0  # of those batches that imagine x; in the others m does without
     blind_share: float = 0.0  # of batches whose a goes by m and its joints alone, without o
     text_dropout: float = 0.0  # share of clips without instruction; only for guidance
     action_draws: int = 1  # of noise for a, per clip

@@ -123,8 +123,9 @@ class Trainer:
         config, device = self.config, self.processes.device
         draw = np.random.default_rng([config.seed, self.number, 1])
         generator = torch.Generator(device).manual_seed(int(draw.integers(1 << 62)))
-        imagine = self.number >= config.action_only_steps
-        rgb, blind = draw.random(2) < (config.noise.rgb_share, config.noise.blind_share)
+        shares = config.noise.rgb_share, config.noise.blind_share, config.noise.value_share
+        rgb, blind, value = draw.random(3) < shares
+        imagine = bool(value) and self.number >= config.action_only_steps
         moved = clips.to(device)
         moved = moved.evened(self.processes.mean(moved.acting.mean()))
         noise = draw_noise(moved, config.batch, config.noise, generator).part(part, config.batch)
@@ -144,7 +145,9 @@ class Trainer:
         device = self.processes.device
         kind = device.type
         half = self.config.precision == 'bfloat16' and fast_type(device) == torch.bfloat16
-        # The fused one for a CPU spends half of a training step in its backward pass.
+        # The fused one for a CPU spends half of a training step in its backward pass, and the
+        # plain one goes to float32 for its products unless it is told that this need not be.
+        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(half)
         attention = sdpa_kernel(SDPBackend.MATH) if kind == 'cpu' else nullcontext()
         with torch.autocast(kind, torch.bfloat16, enabled=half), attention:
             yield

@@ -40,9 +40,12 @@ def random_stream(seed: int, name: str) -> np.random.Generator:
 
 
 @cache
-def shared_backend() -> BuiltinBackend:
-    """Return this process's one backend for the default robot; making one takes seconds."""
-    return BuiltinBackend(load_robot('aloha_agilex'))
+def shared_backend(smaller: int = 1) -> BuiltinBackend:
+    """Return this process's one backend for the default robot; making one takes seconds.
+
+    Its pictures are so many times smaller, in width and height, than the robot's are.
+    """
+    return BuiltinBackend(load_robot('aloha_agilex').with_smaller_pictures(smaller))
 
 
 class BuiltinBackend:

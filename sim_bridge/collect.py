@@ -54,6 +54,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--first-seed', type=int, default=0, help='seeds count up from here')
     parser.add_argument('--picture-every', type=int, default=1, help='render every n-th step')
     parser.add_argument(
+        '--smaller', type=int, default=1, help='pictures n times smaller in width and height'
+    )
+    parser.add_argument(
         '--noise', type=float, default=0.015, help='spread (m) of the points before a pick'
     )
     parser.add_argument(
@@ -103,7 +106,7 @@ def _run(collections: list[Collection], arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     check_setting(arguments.setting)
-    for name in ('episodes', 'workers', 'picture_every'):
+    for name in ('episodes', 'workers', 'picture_every', 'smaller'):
         if getattr(arguments, name) < 1:
             raise ConfigError(
                 f'--{name.replace("_", "-")} is {getattr(arguments, name)}, expected 1 or more'
@@ -115,6 +118,8 @@ def _check(arguments: argparse.Namespace) -> None:
         if not 0 <= share <= 1:
             option = name.replace('_', '-')
             raise ConfigError(f'--{option} is {share}, expected 0 to 1')
+    if arguments.led_by and arguments.smaller > 1:
+        raise ConfigError('--smaller and --led-by: a policy that leads needs whole pictures')
     last = arguments.first_seed + arguments.episodes - 1
     if arguments.first_seed < 0 or last >= FIRST_EVALUATION_SEED:
         raise ConfigError(
@@ -147,7 +152,7 @@ class Collection:
 
     def _check_same_settings(self) -> None:
         """Refuse to mix episodes that were made with other figures in one folder."""
-        names = ('noise', 'second_attempt', 'stray', 'picture_every', 'led_by')
+        names = ('noise', 'second_attempt', 'stray', 'picture_every', 'led_by', 'smaller')
         mine = {name: getattr(self._arguments, name) for name in names}
         path = self._folder / SETTINGS_FILE
         if not path.exists():
@@ -205,6 +210,7 @@ class Collection:
                     a.stray,
                     a.picture_every,
                     a.led_by,
+                    a.smaller,
                 )
         raise ConfigError(f'{self.task}: no training seeds are left below {FIRST_EVALUATION_SEED}')
 

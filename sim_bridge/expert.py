@@ -17,7 +17,7 @@ from sim_bridge.world import World
 NOISE_DRAWS = 5
 STRAY_M = 0.04, 0.15
 STRAY_HEIGHT_M = -0.05, 0.08
-GRASP_FUNNEL_M, PRESS_FUNNEL_M = 0.004, 0.015
+GRASP_FUNNEL_M, PRESS_FUNNEL_M, PLACE_FUNNEL_M = 0.004, 0.015, 0.010
 HAIR_M = 0.01
 MISS_PART = 0.7  # a missed grasp stops so far before the place, as part of the approach
 
@@ -77,14 +77,23 @@ class Expert(Arms):
         self.gripper(closed, *approaches)
 
     def place(
-        self, arm: str, carry: Carry, above_m: float = 0.06, meanwhile: Goals | None = None
+        self,
+        arm: str,
+        carry: Carry,
+        above_m: float = 0.06,
+        meanwhile: Goals | None = None,
+        lift_m: float = 0.0,
     ) -> None:
         """Set a held thing's point down and let go, now and then too late at first.
 
+        What is not on its way down already is lifted by up to `lift_m` above the table first.
         Another arm may go elsewhere `meanwhile`.
         """
-        first = self._noisy(arm, self.carry(arm, carry.raised(above_m)), self._habits.noise_m / 2)
-        self.reach({arm: first, **(meanwhile or {})})
+        way = Approach(self.carry(arm, carry.raised(above_m)), self.carry(arm, carry))
+        if meanwhile or not self.is_on(arm, way, PLACE_FUNNEL_M):
+            self.raise_point(arm, carry.thing, carry.point, self.world.table_z_m + lift_m)
+            first = self._noisy(arm, way.before, self._habits.noise_m / 2)
+            self.reach({arm: first, **(meanwhile or {})})
         self.line({arm: self.carry(arm, carry)})
         if self._rng.random() < self._habits.second_attempt:
             self.raise_by(above_m / 2, arm)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Job:
     """One scene to record. All but `task` and `seed` holds for the whole run.
 
-    `led_by` is a checkpoint whose policy begins, '' for none.
+    `led_by` is a checkpoint whose policy begins, '' for none; without one, pictures are so many
+    times `smaller`.
     """
 
     task: str
@@ -37,6 +38,7 @@ class Job:
     stray: float
     picture_every: int
     led_by: str = ''
+    smaller: int = 1
 
     @property
     def path(self) -> Path:
@@ -71,7 +73,7 @@ def _ignore_interrupts() -> None:
 
 
 def _record(job: Job) -> tuple[int, str]:
-    stage = _stage(job.led_by)  # what fails here fails for every seed
+    stage = _stage(job.led_by, job.smaller)  # what fails here fails for every seed
     try:
         return job.seed, _write_episode(job, *stage)
     except (ConfigError, OSError):  # a mistake of the user or a full disk, not this scene's fault
@@ -82,7 +84,7 @@ def _record(job: Job) -> tuple[int, str]:
         return job.seed, f'{type(error).__name__}: {error}'
 
 
-def _stage(led_by: str) -> tuple[BuiltinBackend, Begin]:
+def _stage(led_by: str, smaller: int) -> tuple[BuiltinBackend, Begin]:
     """Return this process's simulator, and what begins scenes in it."""
     if led_by:
         from sim_bridge.leader import leader
@@ -91,7 +93,7 @@ def _stage(led_by: str) -> tuple[BuiltinBackend, Begin]:
         return first.backend, first.begin
     from sim_bridge.builtin import shared_backend
 
-    return shared_backend(), shared_backend().reset
+    return shared_backend(smaller), shared_backend(smaller).reset
 
 
 def _write_episode(job: Job, backend: BuiltinBackend, begin: Begin) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import sapien
+from sapien import physx
 from numpy.typing import NDArray
 
 from aim_policy.interface import Image, Vector
@@ -26,8 +27,7 @@ class Touch:
 
     def joins(self, some: set[sapien.Component], other: sapien.Component) -> bool:
         """Tell whether it is between one of `some` and `other`."""
-        first, second = self.bodies
-        return (first in some and second == other) or (second in some and first == other)
+        return _joins(self.bodies, some, other)
 
 
 class World:
@@ -99,24 +99,35 @@ class World:
         return float(self.command[self.robot.columns(arm)][-1])
 
     def touches(self) -> list[Touch]:
-        """Return what presses on what now.
-
-        PhysX reports pairs that are merely near; only points that carry an impulse count.
-        """
-        found = []
-        for contact in self.scene.get_contacts():
-            points = [p.position for p in contact.points if np.any(p.impulse)]
-            if points:
-                found.append(Touch(contact.bodies, np.array(points, dtype=np.float64)))
-        return found
+        """Return what presses on what now."""
+        return _pressing(self.scene.get_contacts())
 
     def between(self, bodies: Iterable[sapien.Component], thing: Thing) -> Vector:
         """Return where (float64[P, 3], world) any of `bodies` presses on a thing."""
         wanted = set(bodies)
-        points = [t.points for t in self.touches() if t.joins(wanted, thing.body)]
+        # Most contacts are of other things; asked after every physics step, so told apart first.
+        near = [c for c in self.scene.get_contacts() if _joins(c.bodies, wanted, thing.body)]
+        points = [touch.points for touch in _pressing(near)]
         return np.concatenate(points) if points else np.zeros((0, 3))
 
     def fingers_on(self, thing: Thing) -> Vector:
         """Return the points, float64[P, 3] in the world, where any finger presses on a thing."""
         links = [link for pair in self.model.fingers.values() for link in pair]
         return self.between(links, thing)
+
+
+def _joins(
+    bodies: Sequence[sapien.Component], some: set[sapien.Component], other: sapien.Component
+) -> bool:
+    first, second = bodies
+    return (first in some and second == other) or (second in some and first == other)
+
+
+def _pressing(contacts: Iterable[physx.PhysxContact]) -> list[Touch]:
+    """PhysX reports pairs that are merely near; only points that carry an impulse count."""
+    found = []
+    for contact in contacts:
+        points = [p.position for p in contact.points if p.impulse.any()]
+        if points:
+            found.append(Touch(contact.bodies, np.array(points, dtype=np.float64)))
+    return found

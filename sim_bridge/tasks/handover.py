@@ -60,16 +60,23 @@ class HandoverBlock(Task):
 
     def expert(self, expert: Expert) -> None:
         """Left takes the foot of the block to the middle, right takes its head from there."""
-        lifted = Carry(self.block, 'low', self.block.position('low') + [0, 0, LIFT_M], yaws=(0.0,))
-        way = self._approach(expert, 'left', 'low', then=(lifted,))
-        there = self._exchange(way)
-        expert.pick('left', way)
-        expert.raise_by(LIFT_M, 'left')
-        expert.reach({'left': expert.carry('left', there), 'right': self._waiting(expert)})
-        expert.pick('right', self._approach(expert, 'right', 'high', then=(self._onto_pad(),)))
+        if not expert.holds('right', self.block):
+            if not expert.holds('left', self.block):
+                self._take(expert)
+            self._hand_over(expert)
         expert.gripper(1.0, 'left')
         back = self.world.model.tcp('left') * sapien.Pose([-0.12, 0, 0])
         expert.place('right', self._onto_pad(), meanwhile={'left': back})
+
+    def _take(self, expert: Expert) -> None:
+        lifted = Carry(self.block, 'low', self.block.position('low') + [0, 0, LIFT_M], yaws=(0.0,))
+        expert.pick('left', self._approach(expert, 'left', 'low', then=(lifted,)))
+
+    def _hand_over(self, expert: Expert) -> None:
+        there = self._exchange(expert.tcp('left'))
+        expert.raise_point('left', self.block, 'base', self.world.table_z_m + LIFT_M)
+        expert.reach({'left': expert.carry('left', there), 'right': self._waiting(expert)})
+        expert.pick('right', self._approach(expert, 'right', 'high', then=(self._onto_pad(),)))
 
     def _waiting(self, expert: Expert) -> sapien.Pose:
         """Return where the right hand waits for the head of the block."""
@@ -87,9 +94,9 @@ class HandoverBlock(Task):
             arm, point_m, BEFORE_M, closings=sides, tilts_deg=TILTS_DEG, then=then
         )
 
-    def _exchange(self, way: Approach) -> Carry:
+    def _exchange(self, hand: sapien.Pose) -> Carry:
         """Return the wish to have the block in the middle, the giving hand `GIVING_RAD` there."""
-        turn = GIVING_RAD - _yaw(way.at)
+        turn = GIVING_RAD - _yaw(hand)
         return Carry(self.block, 'middle', EXCHANGE_M, UPRIGHT, (_yaw(self.block.pose) + turn,))
 
     def _onto_pad(self) -> Carry:

@@ -123,12 +123,12 @@ class MovePillbottlePad(Task):
     def expert(self, expert: Expert) -> None:
         """Take it around the body, set it on the pad."""
         put = Carry(self.bottle, 'base', self.pad.position('top') + [0, 0, 0.001], UPRIGHT)
-        body = self.bottle.position('body')
-        tilts = (45, 39, 33, 26, 20, 52, 60)
-        way = expert.approach(self.arm, body, 0.10, tilts_deg=tilts, then=(put, put.raised(0.10)))
-        expert.pick(self.arm, way)
-        expert.raise_by(0.05, self.arm)
-        expert.place(self.arm, put)
+        if not expert.holds(self.arm, self.bottle):
+            body, then = self.bottle.position('body'), (put, put.raised(0.10))
+            tilts = (45, 39, 33, 26, 20, 52, 60)
+            way = expert.approach(self.arm, body, 0.10, tilts_deg=tilts, then=then)
+            expert.pick(self.arm, way)
+        expert.place(self.arm, put, lift_m=0.05)
 
 
 class PlaceEmptyCup(Task):
@@ -170,14 +170,14 @@ class PlaceEmptyCup(Task):
     def expert(self, expert: Expert) -> None:
         """Take the rim on the outer side, one finger inside, and set the cup on the coaster."""
         put = Carry(self.cup, 'base', self.coaster.position('top') + [0, 0, 0.001], UPRIGHT)
-        axis = self.cup.position('axis')
-        aside = expert.radial(self.arm, axis) + (np.pi / 2 if self.arm == 'left' else -np.pi / 2)
-        across = np.array([np.cos(aside), np.sin(aside), 0.0])
-        rim = axis + 0.041 * across
-        way = expert.approach(self.arm, rim, 0.08, closings=[across], then=(put, put.raised(0.13)))
-        expert.pick(self.arm, way, opening=0.6)
-        expert.raise_by(0.04, self.arm)
-        expert.place(self.arm, put, above_m=0.04)
+        if not expert.holds(self.arm, self.cup):
+            axis, turn = self.cup.position('axis'), np.pi / 2 if self.arm == 'left' else -np.pi / 2
+            aside = expert.radial(self.arm, axis) + turn
+            across = np.array([np.cos(aside), np.sin(aside), 0.0])
+            rim, then = axis + 0.041 * across, (put, put.raised(0.13))
+            way = expert.approach(self.arm, rim, 0.08, closings=[across], then=then)
+            expert.pick(self.arm, way, opening=0.6)
+        expert.place(self.arm, put, above_m=0.04, lift_m=0.04)
 
 
 class PlaceCansPlasticbox(Task):

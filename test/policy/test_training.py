@@ -25,7 +25,7 @@ action_only_steps: 1
 validate_every: 4
 validate_clips: 4
 save_every: 2
-noise: {action_draws: 2, rgb_share: 0.5, history_share: 0.5, clean_share: 0.3, blind_share: 0.5}
+noise: {action_draws: 2, rgb_share: 0.5, history_share: 0.5, clean_share: 0.3, blind_share: 0.5, value_share: 0.7}
 optimiser: {kind: muon, rate: 0.002, warm_up: 1}
 """
 
@@ -73,6 +73,14 @@ def test_maps_of_held_out_episodes_are_reported(config, data, tokenizer, tmp_pat
     assert map_report.main(['--checkpoint', str(checkpoint), *map(str, options)]) == 0
     assert json.loads(out.read_text())['click_bell easy']['n'] == 1  # one press, in episode 19
     assert '| click_bell easy | 1 |' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('share', [0, 1])
+def test_m_is_learned_in_a_share_of_the_batches(config, data, tokenizer, tmp_path, share, capsys):
+    train_stage1.main(
+        words(config, data, tokenizer, tmp_path / 'run', '--set', f'noise.value_share={share}')
+    )
+    assert (' value=' in capsys.readouterr().err) == bool(share)
 
 
 def test_a_stopped_run_goes_on_bit_for_bit(config, data, tokenizer, tmp_path, monkeypatch):

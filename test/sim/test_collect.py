@@ -41,6 +41,23 @@ def test_a_second_run_only_makes_what_is_missing(tmp_path, capsys):
     assert len(episode.instructions['seen']) > 1
 
 
+def test_pictures_can_be_smaller(tmp_path):
+    assert run(tmp_path / 'whole', '--episodes', '1') == 0
+    assert run(tmp_path / 'half', '--episodes', '1', '--smaller', '2') == 0
+    whole, half = (
+        read_episode(tmp_path / size / 'click_bell/easy/data/episode0.hdf5')
+        for size in ('whole', 'half')
+    )
+    np.testing.assert_array_equal(half.joint_target, whole.joint_target)
+    for name, track in whole.cameras.items():
+        small = half.cameras[name].image(0)
+        assert small.shape == (120, 160, 3)
+        shrunk = track.image(0).reshape(120, 2, 160, 2, 3).mean((1, 3))
+        assert np.abs(small - shrunk).mean() < 4
+        focal = (episode.cameras[name].intrinsic[0, 0, 0] for episode in (half, whole))
+        assert np.divide(*focal) == 0.5
+
+
 def wait_until(is_true, timeout_s):
     end = time.monotonic() + timeout_s
     while not is_true() and time.monotonic() < end:
@@ -88,6 +105,10 @@ def test_a_signal_leaves_nothing_broken_nor_running_and_the_next_run_goes_on(tmp
             'unknown setting "harder" (did you mean "hard"',
         ),
         (['--episodes', '1', '--second-attempt', '2'], '--second-attempt is 2.0, expected 0 to 1'),
+        (
+            ['--episodes', '1', '--led-by', 'x', '--smaller', '2'],
+            'a policy that leads needs whole pictures',
+        ),
         (['--episodes', '1', '--noise', '-1'], '--noise is -1.0, expected metres from 0 to below'),
     ],
 )
