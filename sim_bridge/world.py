@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import sapien
-from sapien import physx
 from numpy.typing import NDArray
+from sapien import physx
 
 from aim_policy.interface import Image, Vector
 from aim_policy.robot import RobotSpec

@@ -25,7 +25,9 @@ action_only_steps: 1
 validate_every: 4
 validate_clips: 4
 save_every: 2
-noise: {action_draws: 2, rgb_share: 0.5, history_share: 0.5, clean_share: 0.3, blind_share: 0.5, value_share: 0.7}
+noise:
+  {action_draws: 2, rgb_share: 0.5, history_share: 0.5, clean_share: 0.3, blind_share: 0.5,
+   value_share: 0.7}
 optimiser: {kind: muon, rate: 0.002, warm_up: 1}
 """
 
