@@ -145,10 +145,8 @@ class Trainer:
         device = self.processes.device
         kind = device.type
         half = self.config.precision == 'bfloat16' and fast_type(device) == torch.bfloat16
-        # The fused one for a CPU spends half of a training step in its backward pass, and the
-        # plain one goes to float32 for its products unless it is told that this need not be.
-        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(half)
-        attention = sdpa_kernel(SDPBackend.MATH) if kind == 'cpu' else nullcontext()
+        # The fused one for a CPU spends half of a training step in its backward pass.
+        attention = plain_attention(half) if kind == 'cpu' else nullcontext()
         with torch.autocast(kind, torch.bfloat16, enabled=half), attention:
             yield
 
@@ -203,3 +201,16 @@ class Trainer:
     def _on_signal(self, *_: object) -> None:
         """Save after the step at hand."""
         self._stop = True
+
+
+@contextmanager
+def plain_attention(half: bool) -> Iterator[None]:
+    """Attention by plain products, in bfloat16 where they come so: else torch turns to float32."""
+    switch = torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp  # of every device
+    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    switch(half)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        switch(before)

@@ -100,14 +100,14 @@ class World:
 
     def touches(self) -> list[Touch]:
         """Return what presses on what now."""
-        return _pressing(self.scene.get_contacts())
+        return _touches(self.scene.get_contacts())
 
     def between(self, bodies: Iterable[sapien.Component], thing: Thing) -> Vector:
         """Return where (float64[P, 3], world) any of `bodies` presses on a thing."""
         wanted = set(bodies)
         # Most contacts are of other things; asked after every physics step, so told apart first.
         near = [c for c in self.scene.get_contacts() if _joins(c.bodies, wanted, thing.body)]
-        points = [touch.points for touch in _pressing(near)]
+        points = [touch.points for touch in _touches(near)]
         return np.concatenate(points) if points else np.zeros((0, 3))
 
     def fingers_on(self, thing: Thing) -> Vector:
@@ -123,8 +123,8 @@ def _joins(
     return (first in some and second == other) or (second in some and first == other)
 
 
-def _pressing(contacts: Iterable[physx.PhysxContact]) -> list[Touch]:
-    """PhysX reports pairs that are merely near; only points that carry an impulse count."""
+def _touches(contacts: Iterable[physx.PhysxContact]) -> list[Touch]:
+    """Leave out what is merely near, which PhysX reports as well: points without an impulse."""
     found = []
     for contact in contacts:
         points = [p.position for p in contact.points if p.impulse.any()]

@@ -171,13 +171,16 @@ class PlaceEmptyCup(Task):
         """Take the rim on the outer side, one finger inside, and set the cup on the coaster."""
         put = Carry(self.cup, 'base', self.coaster.position('top') + [0, 0, 0.001], UPRIGHT)
         if not expert.holds(self.arm, self.cup):
-            axis, turn = self.cup.position('axis'), np.pi / 2 if self.arm == 'left' else -np.pi / 2
-            aside = expert.radial(self.arm, axis) + turn
-            across = np.array([np.cos(aside), np.sin(aside), 0.0])
-            rim, then = axis + 0.041 * across, (put, put.raised(0.13))
-            way = expert.approach(self.arm, rim, 0.08, closings=[across], then=then)
-            expert.pick(self.arm, way, opening=0.6)
+            self._take(expert, then=(put, put.raised(0.13)))
         expert.place(self.arm, put, above_m=0.04, lift_m=0.04)
+
+    def _take(self, expert: Expert, then: tuple[Carry, ...]) -> None:
+        axis = self.cup.position('axis')
+        aside = expert.radial(self.arm, axis) + (np.pi / 2 if self.arm == 'left' else -np.pi / 2)
+        across = np.array([np.cos(aside), np.sin(aside), 0.0])
+        rim = axis + 0.041 * across
+        way = expert.approach(self.arm, rim, 0.08, closings=[across], then=then)
+        expert.pick(self.arm, way, opening=0.6)
 
 
 class PlaceCansPlasticbox(Task):

@@ -200,6 +200,18 @@ def test_an_expert_goes_on_with_what_it_already_holds(backend, task, arms):
     assert len(rest) < len(plain) - picks[0].step + 5
 
 
+@pytest.mark.parametrize('hand', ['left', 'right'])
+def test_a_block_that_a_hand_holds_already_is_not_taken_anew(backend, hand):
+    plain = record(backend, 'handover_block', 3, 'easy', Habits(), picture_every=100)
+    (pick,) = [e for e in plain.events if e.kind == 'pick' and e.arm == hand]
+    rest = rest_of(backend, plain, pick.step + 6)
+    assert isinstance(rest, Episode), rest
+    grip = rest.joint_target[:, backend.robot.columns(hand).stop - 1]
+    assert grip[0] < 0.3
+    assert np.diff(grip[:10]).max() < 1e-6  # it does not open to take it again
+    assert len(rest) < len(plain) - pick.step + 5
+
+
 @pytest.mark.parametrize('task', ['click_bell', 'beat_block_hammer', 'grab_roller'])
 def test_an_expert_does_not_turn_back_on_its_way_down(backend, task):
     plain = record(backend, task, 3, 'easy', Habits(), picture_every=100)
