@@ -3,7 +3,7 @@
 For each pick and press of episodes that training never saw, the policy imagines from the last
 picture before the contact. Reported is how far the map's peak lies from the nearest labelled
 contact, whether it follows it from scene to scene (their correlation, across and down the image),
-and how near imagined frames come to the true ones.
+and how near imagined frames come to the true ones. The same of clips that begin anywhere.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from aim_policy.config import ConfigError
 from aim_policy.data import ClipDataset
 from aim_policy.episode import read_episode
 from aim_policy.episode_files import find_episodes, split_held_out
-from aim_policy.held_out import PEAK_NEAR, HeldOut, Key, peak_errors
+from aim_policy.held_out import PEAK_NEAR, HeldOut, Key, peak_errors, random_keys
 from aim_policy.latent_cache import encode_episodes
 from aim_policy.losses import LossConfig
+from aim_policy.model.config import PRESETS
+from aim_policy.model.sampler import Sampler
 from aim_policy.robot import load_robot
 from aim_policy.stage1 import StageOne
 from aim_policy.transforms import Transforms
@@ -45,6 +47,8 @@ def main(argv: list[str] | None = None) -> int:
     add('--data', type=Path, nargs='+', required=True, help='folders of episodes')
     add('--cache', type=Path, required=True, help='folder for latents')
     add('--tasks', nargs='+', default=[], help='only these; by default all in the data')
+    add('--preset', default='', help=f'of sampling, one of {", ".join(PRESETS)}; default: its own')
+    add('--moments', type=int, default=512, help='random clips to measure likewise')
     add('--robot', default='aloha_agilex', help='YAML under config/robot, or a path')
     add('--workers', type=int, default=os.cpu_count(), help='processes that encode episodes')
     add('--out', type=Path, required=True, help='JSON file to write')
@@ -66,13 +70,17 @@ def report(arguments: argparse.Namespace) -> None:
         episodes = [episode for episode in episodes if episode.task in arguments.tasks]
     transforms = Transforms(robot, info.model, info.normalisation)
     dataset = ClipDataset(episodes, info.model, transforms, model.text_encoder)
+    stage = StageOne(model.transformer, LossConfig(), draws=1)
+    stage.sampler = Sampler(model.transformer, info.model.sampling.preset(arguments.preset))
     keys = event_keys(dataset)
     if not keys:
         raise ConfigError('no pick or press in the held-out episodes, expected some')
-    stage = StageOne(model.transformer, LossConfig(), draws=1)
-    measures = HeldOut(dataset, model, transforms, keys).measures(stage)
     tasks = [f'{dataset.episodes[i].task} {dataset.episodes[i].setting}' for i, *_ in keys]
-    rows = summary(tasks, measures)
+    rows = summary(tasks, HeldOut(dataset, model, transforms, keys).measures(stage), 'all')
+    keys = random_keys(dataset, arguments.moments, 0)
+    settings = [f'any moment, {dataset.episodes[i].setting}' for i, *_ in keys]
+    anywhere = HeldOut(dataset, model, transforms, keys).measures(stage)
+    rows |= summary(settings, anywhere, 'any moment')
     write_json(arguments.out, rows)
     print(as_table(rows))
 
@@ -88,16 +96,17 @@ def event_keys(dataset: ClipDataset) -> list[Key]:
     return list(dict.fromkeys(keys))
 
 
-def summary(tasks: list[str], measures: dict[str, Tensor]) -> dict[str, dict[str, float]]:
-    """Figures per task and setting, then over all."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, task in enumerate(tasks):
-        groups[task].append(index)
-        groups['all'].append(index)
-    groups['all'] = groups.pop('all')  # last
+def summary(
+    groups: list[str], measures: dict[str, Tensor], whole: str
+) -> dict[str, dict[str, float]]:
+    """Figures of each group of clips, then, under the name `whole`, of all."""
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, group in enumerate(groups):
+        members[group].append(index)
+    members[whole] = list(range(len(groups)))
     return {
-        task: _figures({name: values[index] for name, values in measures.items()})
-        for task, index in groups.items()
+        name: _figures({key: values[index] for key, values in measures.items()})
+        for name, index in members.items()
     }
 
 

@@ -72,8 +72,12 @@ def test_maps_of_held_out_episodes_are_reported(config, data, tokenizer, tmp_pat
     train_stage1.main(words(config, data, tokenizer, tmp_path / 'run', '--set', 'steps=1'))
     checkpoint, out = tmp_path / 'run' / 'checkpoint', tmp_path / 'maps.json'
     options = ['--data', data, '--cache', tmp_path / 'latents', '--workers', 1, '--out', out]
+    options += ['--moments', 5, '--preset', 'flash']
     assert map_report.main(['--checkpoint', str(checkpoint), *map(str, options)]) == 0
-    assert json.loads(out.read_text())['click_bell easy']['n'] == 1  # one press, in episode 19
+    rows = json.loads(out.read_text())
+    assert rows['click_bell easy']['n'] == 1  # one press, in episode 19
+    assert rows['any moment'] == rows['any moment, easy']
+    assert rows['any moment']['psnr_imagined_db'] > 0
     assert '| click_bell easy | 1 |' in capsys.readouterr().out
 
 
