@@ -46,12 +46,17 @@ def split_held_out(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     Raises:
         ConfigError: nothing is left to train on.
     """
-    held_out = [path for path in paths if _number(path) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1]
+    held_out = held_out_of(paths)
     chosen = set(held_out)
     train = [path for path in paths if path not in chosen]
     if not train:
         raise ConfigError(f'all {len(paths)} episodes are held out, expected some to train on')
     return train, held_out
+
+
+def held_out_of(paths: Sequence[Path]) -> list[Path]:
+    """Return the episodes among these that training never uses."""
+    return [path for path in paths if _number(path) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1]
 
 
 def _number(path: Path) -> int:

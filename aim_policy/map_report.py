@@ -21,7 +21,7 @@ from aim_policy.checkpoint import load_checkpoint
 from aim_policy.config import ConfigError
 from aim_policy.data import ClipDataset
 from aim_policy.episode import read_episode
-from aim_policy.episode_files import find_episodes, split_held_out
+from aim_policy.episode_files import find_episodes, held_out_of
 from aim_policy.held_out import PEAK_NEAR, HeldOut, Key, peak_errors, random_keys
 from aim_policy.latent_cache import encode_episodes
 from aim_policy.losses import LossConfig
@@ -64,7 +64,7 @@ def report(arguments: argparse.Namespace) -> None:
     """Measure, tell and write."""
     robot = load_robot(arguments.robot)
     info, model = load_checkpoint(arguments.checkpoint, robot)
-    _, paths = split_held_out(find_episodes(arguments.data))
+    paths = held_out_of(find_episodes(arguments.data))
     episodes, _ = encode_episodes(paths, model.codec(), robot, arguments.cache, arguments.workers)
     if arguments.tasks:
         episodes = [episode for episode in episodes if episode.task in arguments.tasks]
