@@ -25,12 +25,12 @@ RESULTS = Path(tempfile.mkdtemp(prefix='aim_ros_test_'))
 
 @launch_pytest.fixture
 def evaluation():
-    """One episode of the shipped policy, in a namespace."""
+    """Episodes of the shipped policy, in a namespace: enough to be discovered in one of them."""
     path = Path(get_package_share_directory('aim_ros')) / 'launch' / 'sim_eval.launch.py'
     arguments = {
         'backend': 'fake',
         'policy': 'aim',
-        'episodes': '1',
+        'episodes': '20',
         'namespace': 'cell',
         'record': 'true',
         'results_dir': str(RESULTS),
@@ -76,22 +76,22 @@ def test_pictures_become_motion_and_value_maps(listener, robot):
 
     over = (EpisodeStatus.SUCCEEDED, EpisodeStatus.FAILED)
     end = listener.wait('/cell/episode_status', lambda m: m.state in over, timeout_s=90)
-    assert (end.task, end.seed, end.execution) == ('click_bell', 100_000, 'lockstep')
-    results = wait_for_results()
-    assert results['episodes'][0]['steps'] == end.step
-    assert results['episodes'][0]['rejected_chunks'] == 0
-    (video,) = RESULTS.glob('*/episodes/click_bell_100000.mp4')
+    assert (end.task, end.execution) == ('click_bell', 'lockstep')
+    episode = wait_for_episode(end.seed)
+    assert episode['steps'] == end.step
+    assert episode['rejected_chunks'] == 0
+    (video,) = RESULTS.glob(f'*/episodes/click_bell_{end.seed}.mp4')
     with av.open(str(video)) as container:
         frames = sum(1 for _ in container.decode(video=0))
     assert frames == end.step + 1
 
 
-def wait_for_results():
+def wait_for_episode(seed):
     end = time.monotonic() + 20
     while time.monotonic() < end:
         for path in RESULTS.glob('*/results.json'):
-            content = json.loads(path.read_text())
-            if content['episodes']:
-                return content
+            for episode in json.loads(path.read_text())['episodes']:
+                if episode['seed'] == seed:
+                    return episode
         time.sleep(0.2)
-    raise AssertionError('no episode in results.json')
+    raise AssertionError(f'no episode of seed {seed} in results.json')
