@@ -26,7 +26,6 @@ from aim_policy.held_out import PEAK_NEAR, HeldOut, Key, peak_errors, random_key
 from aim_policy.latent_cache import encode_episodes
 from aim_policy.losses import LossConfig
 from aim_policy.model.config import PRESETS
-from aim_policy.model.sampler import Sampler
 from aim_policy.robot import load_robot
 from aim_policy.stage1 import StageOne
 from aim_policy.transforms import Transforms
@@ -62,6 +61,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def report(arguments: argparse.Namespace) -> None:
     """Measure, tell and write."""
+    if arguments.moments < 1:
+        raise ConfigError(f'--moments is {arguments.moments}, expected at least 1')
     robot = load_robot(arguments.robot)
     info, model = load_checkpoint(arguments.checkpoint, robot)
     paths = held_out_of(find_episodes(arguments.data))
@@ -70,8 +71,8 @@ def report(arguments: argparse.Namespace) -> None:
         episodes = [episode for episode in episodes if episode.task in arguments.tasks]
     transforms = Transforms(robot, info.model, info.normalisation)
     dataset = ClipDataset(episodes, info.model, transforms, model.text_encoder)
-    stage = StageOne(model.transformer, LossConfig(), draws=1)
-    stage.sampler = Sampler(model.transformer, info.model.sampling.preset(arguments.preset))
+    sampling = info.model.sampling.preset(arguments.preset)
+    stage = StageOne(model.transformer, LossConfig(), 1, sampling)
     keys = event_keys(dataset)
     if not keys:
         raise ConfigError('no pick or press in the held-out episodes, expected some')
@@ -114,9 +115,11 @@ def _figures(measures: dict[str, Tensor]) -> dict[str, float]:
     seen = ~measures['contact'].isnan().any(1)
     peak, contact = measures['peak'][seen], measures['contact'][seen]
     known = peak_errors(peak, contact)
-    figures = {'n': float(len(known)), 'near': float((known < PEAK_NEAR).float().mean())}
+    if not len(known):
+        known = torch.ones(1)  # no contact: none was found, as far away as the image is wide
+    figures = {'n': float(len(peak)), 'near': float((known < PEAK_NEAR).float().mean())}
     for name, values in zip(FOLLOWS, zip(peak.T, contact.T, strict=True), strict=True):
-        figures[name] = float(torch.corrcoef(torch.stack(values))[0, 1]) if len(known) > 1 else 0.0
+        figures[name] = float(torch.corrcoef(torch.stack(values))[0, 1]) if len(peak) > 1 else 0.0
     figures |= {f'{share:.0%}': float(torch.quantile(known, share)) for share in SHARES}
     for name in ('psnr_imagined_db', 'psnr_last_frame_db'):
         figures[name] = float(measures[name].mean())

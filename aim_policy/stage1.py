@@ -14,7 +14,7 @@ from aim_policy.config import ConfigError
 from aim_policy.data import Clips
 from aim_policy.losses import LossConfig, Losses, stream_loss, total_loss
 from aim_policy.model.cache import narrow
-from aim_policy.model.config import ModelConfig
+from aim_policy.model.config import ModelConfig, SamplingConfig
 from aim_policy.model.flow import interpolate
 from aim_policy.model.sampler import Context, Intent, Sampler, Text
 from aim_policy.model.transformer import AimTransformer, Memory, planned_at
@@ -109,12 +109,26 @@ def _shifted(u: Tensor, shift: float) -> Tensor:
 class StageOne(nn.Module):
     """The network with its losses: L_x, L_m and L_a of a batch."""
 
-    def __init__(self, transformer: AimTransformer, losses: LossConfig, draws: int) -> None:
+    def __init__(
+        self,
+        transformer: AimTransformer,
+        losses: LossConfig,
+        draws: int,
+        sampling: SamplingConfig | None = None,
+    ) -> None:
+        """Take a network.
+
+        Args:
+            transformer: to train, or to measure.
+            losses: weights of the streams.
+            draws: of noise for a, per clip.
+            sampling: steps of `predict`; the network's own by default.
+        """
         super().__init__()
         self.transformer = transformer
         self.losses = losses
         self.draws = draws
-        self.sampler = Sampler(transformer, transformer.config.sampling)
+        self.sampler = Sampler(transformer, sampling or transformer.config.sampling)
 
     @property
     def config(self) -> ModelConfig:

@@ -81,6 +81,20 @@ def test_maps_of_held_out_episodes_are_reported(config, data, tokenizer, tmp_pat
     assert '| click_bell easy | 1 |' in capsys.readouterr().out
 
 
+def test_moments_without_a_contact_ahead_are_counted_as_none():
+    measures = {'peak': torch.zeros(2, 2), 'contact': torch.full((2, 2), torch.nan)}
+    measures |= {name: torch.ones(2) for name in ('psnr_imagined_db', 'psnr_last_frame_db')}
+    rows = map_report.summary(['a', 'b'], measures, 'all')
+    assert list(rows) == ['a', 'b', 'all']
+    assert (rows['all']['n'], rows['all']['near'], rows['all']['psnr_imagined_db']) == (0, 0, 1)
+
+
+def test_a_report_without_moments_is_refused(data, tmp_path, capsys):
+    options = ['--checkpoint', tmp_path, '--data', data, '--cache', tmp_path, '--out', tmp_path]
+    assert map_report.main([*map(str, options), '--moments', '0']) == 2
+    assert '--moments is 0, expected at least 1' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('share', [0, 1])
 def test_m_is_learned_in_a_share_of_the_batches(config, data, tokenizer, tmp_path, share, capsys):
     train_stage1.main(
