@@ -141,5 +141,6 @@ class BuiltinBackend:
 
         rng = random_stream(self.episode.seed, 'habits')
         expert = Expert(self.world, play, habits, rng, begin)
+        expert.nudge()
         self.task.expert(expert)
         return np.array(expert.actions)

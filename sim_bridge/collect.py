@@ -66,6 +66,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         '--stray', type=float, default=0.0, help='share of episodes that begin gone astray'
     )
     parser.add_argument(
+        '--nudge', type=float, default=0.0, help='share of episodes with things pushed elsewhere'
+    )
+    parser.add_argument(
         '--led-by',
         default='',
         metavar='CHECKPOINT',
@@ -113,7 +116,7 @@ def _check(arguments: argparse.Namespace) -> None:
             )
     if not 0 <= arguments.noise < 1:
         raise ConfigError(f'--noise is {arguments.noise}, expected metres from 0 to below 1')
-    for name in ('second_attempt', 'stray'):
+    for name in ('second_attempt', 'stray', 'nudge'):
         share = getattr(arguments, name)
         if not 0 <= share <= 1:
             option = name.replace('_', '-')
@@ -152,7 +155,7 @@ class Collection:
 
     def _check_same_settings(self) -> None:
         """Refuse to mix episodes that were made with other figures in one folder."""
-        names = ('noise', 'second_attempt', 'stray', 'picture_every', 'led_by', 'smaller')
+        names = ('noise', 'second_attempt', 'stray', 'nudge', 'picture_every', 'led_by', 'smaller')
         mine = {name: getattr(self._arguments, name) for name in names}
         path = self._folder / SETTINGS_FILE
         if not path.exists():
@@ -211,6 +214,7 @@ class Collection:
                     a.picture_every,
                     a.led_by,
                     a.smaller,
+                    a.nudge,
                 )
         raise ConfigError(f'{self.task}: no training seeds are left below {FIRST_EVALUATION_SEED}')
 

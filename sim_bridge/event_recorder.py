@@ -48,7 +48,10 @@ class EventRecorder:
     """Collects the events of an episode: `observe` after every policy step, then `finish`."""
 
     def __init__(self, world: World, pressed: tuple[str, ...] = ()) -> None:
-        """Watch `world`; a finger or a tool on a thing named in `pressed` is a press."""
+        """Watch `world`; a finger or a tool on a thing named in `pressed` is a press.
+
+        What an arm holds already was picked before.
+        """
         self._world = world
         self._pressed = pressed
         self._events: list[Event] = []
@@ -56,6 +59,8 @@ class EventRecorder:
         self._releases: list[_Release] = []
         self._last_press: dict[tuple[str, str], int] = {}
         self._step = 0
+        for arm in world.model.fingers:
+            self._watch_grip(arm, world.touches(), picked=True)
 
     def observe(self) -> None:
         """Look at the world as it is after a policy step."""
@@ -80,13 +85,14 @@ class EventRecorder:
         grip = self._grips.get(arm)
         return grip.thing if grip and grip.picked else None
 
-    def _watch_grip(self, arm: str, touches: list[Touch]) -> None:
+    def _watch_grip(self, arm: str, touches: list[Touch], picked: bool = False) -> None:
         grip = self._grips.get(arm)
         found = self._between_fingers(arm, touches)
         if found and (grip is None or grip.thing is not found[0]):
             thing, points = found
             start = np.array(thing.pose.p, dtype=np.float64)
-            grip = _Grip(thing, self._step, _local(thing.pose, points), start, self._step)
+            where = _local(thing.pose, points)
+            grip = _Grip(thing, self._step, where, start, self._step, picked)
             self._grips[arm] = grip
         if grip is None:
             return

@@ -10,13 +10,16 @@ import sapien
 
 from aim_policy.interface import Vector
 from sim_bridge.arms import STEEP_DEG, Approach, Arms, Carry, Goals
-from sim_bridge.motion import between, in_funnel
+from sim_bridge.motion import between, in_funnel, turned
 from sim_bridge.objects import Thing
 from sim_bridge.world import World
 
 NOISE_DRAWS = 5
 STRAY_M = 0.04, 0.15
 STRAY_HEIGHT_M = -0.05, 0.08
+NUDGE_M, NUDGE_RAD = 0.05, 0.35
+NUDGED_APART_M = 0.06
+SETTLE_STEPS = 100
 GRASP_FUNNEL_M, PRESS_FUNNEL_M, PLACE_FUNNEL_M = 0.004, 0.015, 0.010
 HAIR_M = 0.01
 MISS_PART = 0.7  # a missed grasp stops so far before the place, as part of the approach
@@ -29,13 +32,16 @@ class Habits:
     Attributes:
         noise_m: spread (Gaussian, each axis) of the points before a pick; half before a place.
         second_attempt: share of picks that first miss and of places that first let go too late.
-        stray: share of episodes whose first pick or press begins somewhere else, as if an arm had
-            gone astray; what led there belongs to no demonstration.
+        stray: share of episodes that begin with a first pick or press, and share of those that
+            begin with a tool in hand, where an arm begins somewhere else, as if it had gone
+            astray; what led there belongs to no demonstration.
+        nudge: share of episodes in which things have been pushed elsewhere before they begin.
     """
 
     noise_m: float = 0.0
     second_attempt: float = 0.0
     stray: float = 0.0
+    nudge: float = 0.0
 
 
 class Expert(Arms):
@@ -57,6 +63,16 @@ class Expert(Arms):
         self._habits = habits or Habits()
         self._rng = rng or np.random.default_rng(0)
         self._begin, self._begun = begin, False
+
+    def nudge(self) -> None:
+        """Let what can be carried away have been pushed and turned, as by a clumsy hand."""
+        if not self._habits.nudge or self._rng.random() >= self._habits.nudge:
+            return
+        for thing in self.world.things.values():
+            if thing.movable:
+                thing.entity.pose = self._nudged(thing)
+        self.world.settle(SETTLE_STEPS)
+        self._begin()
 
     def pick(
         self, arm: str, approach: Approach, closed: float = 0.0, opening: float = 1.0
@@ -106,10 +122,9 @@ class Expert(Arms):
         if missing_m > HAIR_M:
             self.raise_by(missing_m, arm)
 
-    def withdraw(self, arm: str, distance_m: float = 0.08) -> None:
-        """Move a TCP straight back from where the fingers point."""
-        now = self.tcp(arm)
-        self.line({arm: now * sapien.Pose([-distance_m, 0, 0])})
+    def withdraw(self, *arms: str, distance_m: float = 0.08) -> None:
+        """Move TCPs straight back from where the fingers point."""
+        self.line({arm: self.tcp(arm) * sapien.Pose([-distance_m, 0, 0]) for arm in arms})
 
     def press(
         self,
@@ -145,6 +160,12 @@ class Expert(Arms):
         if ahead:
             self.reach(ahead)
 
+    def stray_with(self, arm: str, before: sapien.Pose) -> None:
+        """Go astray with what an arm holds on the way to a place, and begin there."""
+        if self._habits.stray and self._rng.random() < self._habits.stray:
+            self.reach({arm: self._astray(arm, before)})
+            self._begin()
+
     def is_on(self, arm: str, way: Approach, funnel_m: float) -> bool:
         """Tell whether a TCP is on a way already, see `in_funnel`."""
         return in_funnel(self.tcp(arm), way.before, way.at, funnel_m)
@@ -167,6 +188,20 @@ class Expert(Arms):
         self._begin()
         if opening is not None:
             self.gripper(usual, *before)
+
+    def _nudged(self, thing: Thing) -> sapien.Pose:
+        """Return a pose beside a thing's own, not too near to other things."""
+        others = [o for o in self.world.things.values() if o is not thing]
+        taken = [o.position(name) for o in others for name in o.points]
+        for _ in range(NOISE_DRAWS):
+            beside = np.append(self._rng.normal(0, NUDGE_M, 2), 0.0)
+            q = (turned(self._rng.normal(0, NUDGE_RAD)) * sapien.Pose(q=thing.pose.q)).q
+            pose = sapien.Pose(thing.pose.p + beside, q)
+            places = [(pose * point).p for point in thing.points.values()]
+            gaps = [np.linalg.norm((a - b)[:2]) for a in places for b in taken]
+            if min(gaps, default=1.0) > NUDGED_APART_M:
+                return pose
+        return thing.pose
 
     def _astray(self, arm: str, pose: sapien.Pose) -> sapien.Pose:
         """Return a reachable pose a little or far beside another, and not much below it."""

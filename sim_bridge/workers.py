@@ -39,6 +39,7 @@ class Job:
     picture_every: int
     led_by: str = ''
     smaller: int = 1
+    nudge: float = 0.0
 
     @property
     def path(self) -> Path:
@@ -101,7 +102,7 @@ def _write_episode(job: Job, backend: BuiltinBackend, begin: Begin) -> str:
     from sim_bridge.expert import Habits
     from sim_bridge.recorder import Failure, record
 
-    habits = Habits(job.noise_m, job.second_attempt, job.stray)
+    habits = Habits(job.noise_m, job.second_attempt, job.stray, job.nudge)
     scene = job.task, job.seed, job.setting
     episode = record(backend, *scene, habits, job.picture_every, begin)
     if isinstance(episode, Failure):

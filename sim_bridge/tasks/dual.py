@@ -24,6 +24,7 @@ ROLLER_COLOURS = {'blue': BLUE, 'brown': BROWN, 'red': RED}
 BARREL_HALF_M = 0.1
 HOLD_M = 0.085  # from the middle of a roller to where it is held
 
+ATTEMPTS = 2  # at a good hold
 POTS = (  # radius, height without the lid
     (0.070, 0.085),
     (0.064, 0.095),
@@ -97,7 +98,7 @@ class LiftPot(Task):
     def expert(self, expert: Expert) -> None:
         """Take both handles, one finger between handle and body, and lift."""
         tilts = (67.0, 56.0, 45.0)
-        lift(expert, self.pot, (1, 0, 0), to_m=0.88, tilts_deg=tilts, opening=0.5)
+        lift(expert, self.pot, (1, 0, 0), to_m=0.88, tilts_deg=tilts, opening=0.5, within_m=0.02)
 
 
 def lift(
@@ -107,15 +108,35 @@ def lift(
     to_m: float,
     tilts_deg: tuple[float, ...] = (90.0, 78.0, 67.0, 56.0, 45.0),
     opening: float = 1.0,
+    within_m: float = np.inf,
 ) -> None:
     """Lift a thing until its base is at `to_m`, each arm at the point of its name.
 
-    The fingers close along `closing` in the thing's frame.
+    The fingers close along `closing` in the thing's frame. Hands that hold it farther than
+    `within_m` from their point let go first.
     """
-    height_m = to_m - float(thing.pose.p[2])
-    if not all(expert.holds(arm, thing) for arm in ARMS):
-        _take(expert, thing, closing, height_m, tilts_deg, opening)
-    expert.raise_by(height_m, *ARMS)
+    for _ in range(ATTEMPTS):
+        near = {arm for arm in ARMS if _distance_m(expert, arm, thing) < within_m}
+        if all(arm in near and expert.holds(arm, thing) for arm in ARMS):
+            break
+        _let_go(expert, thing, near)
+        _take(expert, thing, closing, to_m - float(thing.pose.p[2]), tilts_deg, opening)
+    expert.raise_by(to_m - float(thing.pose.p[2]), *ARMS)
+
+
+def _distance_m(expert: Expert, arm: str, thing: Thing) -> float:
+    return float(np.linalg.norm(expert.tcp(arm).p - thing.position(arm)))
+
+
+def _let_go(expert: Expert, thing: Thing, near: set[str]) -> None:
+    """Take hands off that touch a thing in a wrong place, or that hold it up on their own."""
+    world = expert.world
+    stands = len(world.between([world.table.body], thing)) > 0
+    touching = [arm for arm in ARMS if len(world.between(world.model.fingers[arm], thing)) > 0]
+    wrong = [arm for arm in touching if not (stands and arm in near)]
+    if wrong:
+        expert.open(1.0, *wrong)
+        expert.withdraw(*wrong)
 
 
 def _take(

@@ -243,5 +243,5 @@ class PlaceCansPlasticbox(Task):
         expert.pick_together(ways)
         expert.raise_by(0.10, *ways)
         expert.place('right', put['right'], above_m=0.10)
-        expert.withdraw('right', 0.06)
+        expert.withdraw('right', distance_m=0.06)
         expert.place('left', put['left'], 0.10, meanwhile={'right': ways['right'].before})

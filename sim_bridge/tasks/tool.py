@@ -8,8 +8,9 @@ import sapien
 from sim_bridge.arms import Approach, Carry
 from sim_bridge.expert import Expert
 from sim_bridge.objects import Box, cylinder
-from sim_bridge.tasks.base import Task, upright
+from sim_bridge.tasks.base import UPRIGHT, Task, upright
 
+PLACE = 0.0, -0.06  # of the handle on the table
 STANDING_M = 0.041  # height of the handle of a hammer that stands on its face
 CARRIED_M = STANDING_M + 0.07
 STRIKE_FUNNEL_M = 0.010
@@ -40,7 +41,7 @@ class BeatBlockHammer(Task):
         self.hammer = self.world.add(
             'hammer',
             hammer_parts(),
-            sapien.Pose([0, -0.06, self.world.table_z_m + STANDING_M]),
+            sapien.Pose([*PLACE, self.world.table_z_m + STANDING_M]),
             {'handle': sapien.Pose(), 'face': sapien.Pose([0, 0.072, -0.04])},
             mass_kg=0.1,
         )
@@ -57,8 +58,14 @@ class BeatBlockHammer(Task):
         return {'A': 'hammer', 'B': 'block/red'}
 
     def expert(self, expert: Expert) -> None:
-        """Take the handle if it is not held, carry the face above the block, strike."""
+        """Take the handle if it is not held, carry the face above the block, strike.
+
+        The arm on the other side cannot carry it there: what that one holds it puts down first.
+        """
         arm = self.side(self.block.pose.p[0])
+        (other,) = {'left', 'right'} - {arm}
+        if expert.holds(other, self.hammer):
+            self._put_down(expert, other)
         top = self.block.position('top')
         above = Carry(self.hammer, 'face', top + [0, 0, 0.05])
         strike = Carry(self.hammer, 'face', top - [0, 0, 0.006])
@@ -67,11 +74,20 @@ class BeatBlockHammer(Task):
         way = Approach(expert.carry(arm, above), expert.carry(arm, strike))
         if not expert.is_on(arm, way, STRIKE_FUNNEL_M):
             expert.raise_point(arm, self.hammer, 'handle', self.world.table_z_m + CARRIED_M)
+        expert.stray_with(arm, expert.carry(arm, above))
+        way = Approach(expert.carry(arm, above), expert.carry(arm, strike))
         expert.touch(arm, way, STRIKE_FUNNEL_M)
+
+    def _put_down(self, expert: Expert, arm: str) -> None:
+        stand = np.array([*PLACE, self.world.table_z_m + STANDING_M])
+        expert.place(arm, Carry(self.hammer, 'handle', stand, UPRIGHT), lift_m=CARRIED_M)
+        expert.withdraw(arm)
+        expert.home(arm)
 
     def _take(self, expert: Expert, arm: str, then: tuple[Carry, Carry]) -> None:
         handle = self.hammer.position('handle')
-        way = expert.approach(arm, handle, 0.08, closings=[ALONG_X], then=then)
+        across = self.hammer.pose.to_transformation_matrix()[:3, :3] @ ALONG_X
+        way = expert.approach(arm, handle, 0.08, closings=[across], then=then)
         expert.pick(arm, way, opening=0.45)  # wide open, a finger would land on a near block
 
 
