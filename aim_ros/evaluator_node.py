@@ -77,6 +77,9 @@ class EvaluatorNode(Node):
         for name in ('sim_bridge', config.policy_node):
             if not meet(self, name, timeout_s):
                 raise ConfigError(f'{name} did not appear in {timeout_s:.0f} s')
+        # Its parameter services may be known before those that it made later.
+        if not self._reset.wait_for_service(timeout_s):
+            raise ConfigError('sim_bridge offers no ~/reset_episode')
         if not self._run.wait_for_server(timeout_s):
             raise ConfigError(f'{config.policy_node} offers no ~/run')
         if config.recorder and not is_done(self, self._recorded, timeout_s):
