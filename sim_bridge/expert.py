@@ -19,7 +19,7 @@ STRAY_M = 0.04, 0.15
 STRAY_HEIGHT_M = -0.05, 0.08
 NUDGE_M, NUDGE_RAD = 0.05, 0.35
 NUDGED_APART_M = 0.06
-SETTLE_STEPS = 100
+NUDGE_SETTLE_STEPS = 100
 GRASP_FUNNEL_M, PRESS_FUNNEL_M, PLACE_FUNNEL_M = 0.004, 0.015, 0.010
 HAIR_M = 0.01
 MISS_PART = 0.7  # a missed grasp stops so far before the place, as part of the approach
@@ -32,10 +32,11 @@ class Habits:
     Attributes:
         noise_m: spread (Gaussian, each axis) of the points before a pick; half before a place.
         second_attempt: share of picks that first miss and of places that first let go too late.
-        stray: share of episodes that begin with a first pick or press, and share of those that
-            begin with a tool in hand, where an arm begins somewhere else, as if it had gone
-            astray; what led there belongs to no demonstration.
-        nudge: share of episodes in which things have been pushed elsewhere before they begin.
+        stray: share of first picks and presses, and of ways with a tool in hand, that begin
+            somewhere else, as if the arm had gone astray.
+        nudge: share of episodes in which things have been pushed elsewhere.
+
+    What leads to where an arm went astray or a thing was pushed belongs to no demonstration.
     """
 
     noise_m: float = 0.0
@@ -71,7 +72,7 @@ class Expert(Arms):
         for thing in self.world.things.values():
             if thing.movable:
                 thing.entity.pose = self._nudged(thing)
-        self.world.settle(SETTLE_STEPS)
+        self.world.settle(NUDGE_SETTLE_STEPS)
         self._begin()
 
     def pick(

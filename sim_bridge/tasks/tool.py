@@ -71,12 +71,14 @@ class BeatBlockHammer(Task):
         strike = Carry(self.hammer, 'face', top - [0, 0, 0.006])
         if not expert.holds(arm, self.hammer):
             self._take(expert, arm, (above, strike))
-        way = Approach(expert.carry(arm, above), expert.carry(arm, strike))
-        if not expert.is_on(arm, way, STRIKE_FUNNEL_M):
+
+        def way() -> Approach:  # the hammer turns a little in the hand
+            return Approach(expert.carry(arm, above), expert.carry(arm, strike))
+
+        if not expert.is_on(arm, way(), STRIKE_FUNNEL_M):
             expert.raise_point(arm, self.hammer, 'handle', self.world.table_z_m + CARRIED_M)
-        expert.stray_with(arm, expert.carry(arm, above))
-        way = Approach(expert.carry(arm, above), expert.carry(arm, strike))
-        expert.touch(arm, way, STRIKE_FUNNEL_M)
+        expert.stray_with(arm, way().before)
+        expert.touch(arm, way(), STRIKE_FUNNEL_M)
 
     def _put_down(self, expert: Expert, arm: str) -> None:
         stand = np.array([*PLACE, self.world.table_z_m + STANDING_M])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scenes import replay
 
 from aim_policy.episode import Episode
 from sim_bridge.backend import ramp
@@ -15,13 +16,6 @@ pytestmark = pytest.mark.sapien
 @pytest.fixture(scope='module')
 def backend(robot):
     return BuiltinBackend(robot)
-
-
-def replay(backend, actions):
-    last = backend.robot.home
-    for action in actions:
-        backend.step(*ramp(backend.robot, last, action))
-        last = action
 
 
 def test_a_demonstration_with_second_attempts_still_succeeds(backend):

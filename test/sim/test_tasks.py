@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scenes import replay
 
 from aim_policy.episode import Episode, read_episode, write_episode
 from aim_policy.value_map import move_points, peak_px, project, value_map
@@ -117,13 +118,6 @@ def test_a_seed_names_a_scene_whatever_cameras_there_are(backend, robot):
             things = each.world.things.values()
             poses.append([np.concatenate([thing.pose.p, thing.pose.q]) for thing in things])
         np.testing.assert_array_equal(*poses)
-
-
-def replay(backend, actions):
-    last = backend.robot.home
-    for action in actions:
-        backend.step(*ramp(backend.robot, last, action))
-        last = action
 
 
 def test_a_bell_pressed_with_an_open_gripper_does_not_count(backend, robot):
