@@ -1,4 +1,4 @@
-"""Pictures of a clip made different without making its motion wrong: light, shade, clutter.
+"""Pictures and wordings of a clip made different without making its motion wrong.
 
 Works on what the tokenizer decodes, so that latents stay all that is kept of an episode. What is
 drawn depends on the clip's key alone. Value maps stay as they are.
@@ -23,23 +23,26 @@ PATCH_PX = 4, 17
 AROUND_PX = 5
 """Pixels around a contact, in all, that nothing is pasted over."""
 CONTACT_HEAT = 0.1
+STRANGE_WORDS = 1000
 
 Box = tuple[slice, slice]  # rows and columns
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How different pictures become."""
+    """How different clips become."""
 
     share: float = 0.0  # of clips that are changed
     colour: float = 0.0  # spread of the logarithm of each colour's brightness, all cameras alike
     shade: float = 0.0  # the same, over each picture, changing from place to place
     patches: int = 0  # most pieces of other recordings that are pasted into a camera's pictures
+    words: float = 0.0  # share of an instruction's words, in every clip, that no language has
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value < 0 or (name == 'share' and value > 1):
-                expected = '0 to 1' if name == 'share' else '0 or more'
+            share = name in ('share', 'words')
+            if value < 0 or (share and value > 1):
+                expected = '0 to 1' if share else '0 or more'
                 raise ConfigError(f'{name} is {value}, expected {expected}')
 
 
@@ -82,6 +85,17 @@ class Augmentation:
             shade = functional.interpolate(field, frames.shape[-2:], mode='bilinear')[0].exp()
             views[camera] = (frames * light * shade).clamp(0, 1)
         return self._codec.encode({c: 2 * frames[None] - 1 for c, frames in views.items()})[0]
+
+    def reword(self, text: str, draw: np.random.Generator) -> str:
+        """Return an instruction with strange words in place of some.
+
+        A word that training never had says nothing to the network, which has to go by the others.
+        """
+        words = text.split()
+        strange = draw.random(len(words)) < self._config.words
+        names = draw.integers(STRANGE_WORDS, size=len(words))
+        triples = zip(words, strange, names, strict=True)
+        return ' '.join(f'strange{name}' if odd else word for word, odd, name in triples)
 
     def _pictures(self, scene: Scene) -> dict[str, Tensor]:
         """Camera -> float[T, 3, H, W] in [0, 1]."""

@@ -118,7 +118,9 @@ class ClipDataset(Dataset):
         maps = episode.maps[latent].float().transpose(0, 1)
         pictures = episode.latents[past + ahead].transpose(0, 1)
         if self.augmentation:
-            pictures = self._augmented(self.augmentation, Scene(pictures, maps), seed)
+            draw = np.random.default_rng(seed)
+            pictures = self._augmented(self.augmentation, Scene(pictures, maps), draw)
+            text = self.augmentation.reword(text, draw)
         return Clips(
             observed=pictures[:, :frames].float(),
             future=pictures[:, frames:].float(),
@@ -138,8 +140,9 @@ class ClipDataset(Dataset):
         episode = self.episodes[int(item[0])]
         return f'{episode.path} step {int(episode.steps[int(item[1])])}'
 
-    def _augmented(self, augmentation: Augmentation, scene: Scene, seed: int) -> Tensor:
-        draw = np.random.default_rng(seed)
+    def _augmented(
+        self, augmentation: Augmentation, scene: Scene, draw: np.random.Generator
+    ) -> Tensor:
         other = self.episodes[int(draw.integers(len(self.episodes)))]
         latent = int(draw.integers(len(other.steps)))
         latents, maps = other.latents[latent : latent + 1], other.maps[latent]

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from recordings import ROBOT, episode
@@ -86,3 +87,22 @@ def test_no_share_leaves_clips_as_they_are():
 def test_a_wrong_figure_is_refused(wrong):
     with pytest.raises(ConfigError, match='expected 0'):
         AugmentConfig(**wrong)
+
+
+def test_words_that_no_language_has_stand_in_for_some():
+    said = 'press the red bell with the left arm'
+    augmentation = Augmentation(CODEC, AugmentConfig(words=0.3))
+    heard = [augmentation.reword(said, np.random.default_rng(i)).split() for i in range(200)]
+    kept = [word == was for words in heard for word, was in zip(words, said.split(), strict=True)]
+    assert 0.65 < np.mean(kept) < 0.75
+    assert all(word in said or word.startswith('strange') for words in heard for word in words)
+
+
+def test_strange_words_change_the_text_alone():
+    plain, changed = dataset()[KEY], dataset(words=1)[KEY]
+    for name, tensor in vars(plain).items():
+        assert torch.equal(tensor, getattr(changed, name)) == (name != 'text')
+
+
+def test_no_strange_words_by_default():
+    assert torch.equal(dataset()[KEY].text, dataset(share=1, colour=0.2)[KEY].text)
