@@ -48,7 +48,7 @@ class Bench:
 
     def fill(self) -> None:
         """Let the history grow to its full length."""
-        while self.config.history_frames > 1 and self._frame < self.config.history_frames:
+        while self.config.remembers and self._frame < self.config.history_frames:
             self._advance()
 
     def chunk(self) -> dict[str, float]:
@@ -109,7 +109,7 @@ def run(
         bench.chunk()
     if bench.policy.device.type == 'cuda':
         torch.cuda.reset_peak_memory_stats(bench.policy.device)
-    scratch = Scratch(bench.policy, bench.observation()) if config.history_frames > 1 else None
+    scratch = Scratch(bench.policy, bench.observation()) if config.remembers else None
     samples, again = [], []
     for _ in range(repeats):
         samples.append(bench.chunk())

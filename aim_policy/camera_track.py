@@ -68,6 +68,7 @@ class CameraTrack:
         extrinsic: float64[T, 3, 4], world -> camera, OpenCV axes (z forward, x right, y down).
         image_steps: int64[F], the frame that each picture belongs to.
         jpeg: F pictures, see `encode_jpeg`.
+        at_reset: the picture when the scene was reset; empty where frame 0 is that one.
         origin: file and field, for errors.
     """
 
@@ -75,6 +76,7 @@ class CameraTrack:
     extrinsic: Vector
     image_steps: NDArray[np.int64]
     jpeg: tuple[bytes, ...]
+    at_reset: bytes = b''
     origin: str = field(default='', compare=False)
 
     def __post_init__(self) -> None:
@@ -93,12 +95,22 @@ class CameraTrack:
         Raises:
             EpisodeError: it is damaged.
         """
+        return self._decoded(self.jpeg[index], f'picture {index}')
+
+    def first_image(self) -> Image:
+        """Decode what a policy saw first in this scene: uint8[H, W, 3], RGB.
+
+        Raises:
+            EpisodeError: it is damaged.
+        """
+        return self._decoded(self.at_reset, 'at_reset') if self.at_reset else self.image(0)
+
+    def _decoded(self, data: bytes, name: str) -> Image:
         try:
-            return decode_jpeg(self.jpeg[index])
+            return decode_jpeg(data)
         except OSError as error:
             where = f'{self.origin}: ' if self.origin else ''
-            found = f'{len(self.jpeg[index])} bytes'
-            message = f'{where}picture {index} is {found}, expected a whole JPEG ({error})'
+            message = f'{where}{name} is {len(data)} bytes, expected a whole JPEG ({error})'
             raise EpisodeError(' '.join(message.split())) from error
 
     def latest(self, step: int) -> int:

@@ -10,7 +10,7 @@ from torch.utils.data import Sampler
 
 from aim_policy.config import ConfigError, unknown_name
 from aim_policy.data import ClipDataset
-from aim_policy.latent_cache import EncodedEpisode
+from aim_policy.encoded_episode import EncodedEpisode
 
 NEAR_EVENT = -14, 4
 """Policy steps around the beginning of a contact that decide whether it succeeds."""

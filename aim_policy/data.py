@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from aim_policy.augment import Augmentation, Scene
+from aim_policy.encoded_episode import EncodedEpisode
 from aim_policy.interface import Vector
-from aim_policy.latent_cache import EncodedEpisode
 from aim_policy.misses import misses
 from aim_policy.model.config import ModelConfig
 from aim_policy.model.transformer import planned_at
@@ -116,14 +116,17 @@ class ClipDataset(Dataset):
         target, measured = episode.target.numpy(), episode.position[now].numpy()
         text = episode.instructions[seed % len(episode.instructions)]
         maps = episode.maps[latent].float().transpose(0, 1)
-        pictures = episode.latents[past + ahead].transpose(0, 1)
+        pictures = episode.latents[past + ahead]
+        if self.config.recalls_first:
+            pictures = torch.cat([episode.first[None], pictures])
+        pictures, known = pictures.transpose(0, 1), len(pictures) - len(ahead)
         if self.augmentation:
             draw = np.random.default_rng(seed)
             pictures = self._augmented(self.augmentation, Scene(pictures, maps), draw)
             text = self.augmentation.reword(text, draw)
         return Clips(
-            observed=pictures[:, :frames].float(),
-            future=pictures[:, frames:].float(),
+            observed=pictures[:, :known].float(),
+            future=pictures[:, known:].float(),
             maps=maps,
             heat=episode.heat[latent].float(),
             has_maps=torch.tensor(float(episode.has_maps)),

@@ -1,8 +1,9 @@
 """Episodes into HDF5: RoboTwin's raw layout, with what it has no place for added beside.
 
 Added: attributes on the root, `instructions` (JSON text), `joint_position/vector`,
-`object_pose/<name>`, `events/<number>` (points, with attributes) and, for cameras with fewer
-pictures than frames, `observation/<camera>/image_steps`.
+`object_pose/<name>`, `events/<number>` (points, with attributes), for cameras with fewer pictures
+than frames `observation/<camera>/image_steps`, and where a recording begins later than its scene
+`observation/<camera>/rgb_at_reset`.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ def _write_camera(group: h5py.Group, camera: CameraTrack) -> None:
     group['rgb'] = np.array(camera.jpeg)  # fixed length: the longest, others padded with zeros
     if len(camera.jpeg) != len(camera.intrinsic):
         group['image_steps'] = camera.image_steps
+    if camera.at_reset:
+        group['rgb_at_reset'] = np.array([camera.at_reset])
 
 
 def _write_event(file: h5py.File, name: str, event: Event) -> None:

@@ -60,7 +60,7 @@ class History:
         weight = next(model.transformer.parameters())
         self.device = weight.device
         self.guided = sampler.config.guidance != 1.0
-        self.remembers = model.config.history_frames > 1
+        self.remembers = model.config.remembers
         if self.remembers:
             self.cache = RingCache(model.config, 1 + self.guided, weight.device, weight.dtype)
         per_latent = model.tokenizer.frames_per_latent
@@ -76,7 +76,7 @@ class History:
         self._views: list[dict[str, Tensor]] = []  # of the latent frame that is still open
         self._motion: list[Vector] = []
         self._pending: list[_KeyFrame] = []
-        self._last: Observation | None = None  # key frame
+        self._last: Observation | None = None  # key frame; the first one without a history
         self._latent: Tensor | None = None  # of the last frame that closed
         self._target: Vector | None = None  # commanded joints at that frame
         self._plan: Plan | None = None
@@ -116,9 +116,9 @@ class History:
         """Keys of the past and of now. An observation between key frames is seen but not kept."""
         text = self._read(observation.instruction)
         if not self.remembers:
-            latent = self._still(observation)
-            memory = self.sampler.append(self._batch(latent), text)
-            return self._context(memory, latent, 0, observation)
+            latents = self._seen(observation)
+            memory = self.sampler.append(self._batch(latents), text)
+            return self._context(memory, latents[:, :, -1:], latents.shape[2] - 1, observation)
         self._follow(observation)
         if self._last is None:
             self.observe(observation, np.empty((0, self.config.action_dim)))
@@ -136,6 +136,16 @@ class History:
         self._plan = Plan(context.now, observation.joint_target, positions)
         self._since_plan = 0
 
+    def _seen(self, observation: Observation) -> Tensor:
+        """Code of what a chunk is planned from: this picture, after the first if that stays."""
+        latent = self._still(observation)
+        if not self.config.recalls_first:
+            return latent
+        self._follow(observation)
+        if self._last is None:
+            self._last, self._latent = observation, latent
+        return torch.cat([self._latent, latent], dim=2)
+
     def _follow(self, observation: Observation) -> None:
         """Start anew on a new instruction, when time goes back, or after a gap in key frames."""
         last = self._last
@@ -143,7 +153,7 @@ class History:
             return
         frame_ns = self.config.steps_per_frame * self.transforms.robot.dt_ns
         elapsed = observation.stamp_ns - last.stamp_ns
-        late = elapsed > frame_ns + self.transforms.robot.dt_ns // 2
+        late = self.remembers and elapsed > frame_ns + self.transforms.robot.dt_ns // 2
         if late or elapsed < 0 or observation.instruction != last.instruction:
             self.clear()
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from aim_policy.encoded_episode import EncodedEpisode
 from aim_policy.interface import Vector
-from aim_policy.latent_cache import EncodedEpisode
 from aim_policy.robot import RobotSpec
 from aim_policy.transforms import Normalisation, gripper_columns
 

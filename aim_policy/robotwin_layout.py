@@ -88,11 +88,13 @@ def _raw_camera(file: h5py.File, name: str, path: Path, frames: int) -> CameraTr
     else:
         expected = f'{frames} like joint_action/vector, or image_steps'
         raise EpisodeError(f'{group}/rgb has {len(jpeg)} pictures, expected {expected}')
+    at_reset = f'{group}/rgb_at_reset'
     return CameraTrack(
         intrinsic=numbers(file, f'{group}/intrinsic_cv', 3),
         extrinsic=numbers(file, f'{group}/extrinsic_cv', 3),
         image_steps=steps,
         jpeg=jpeg,
+        at_reset=pictures(file, at_reset)[0] if at_reset in file else b'',
         origin=f'{path}: {group}/rgb',
     )
 

@@ -89,7 +89,7 @@ def stage_bytes(
         used = not name.split('.', 1)[1].startswith(('text.key', 'text.value'))
         sizes[stream] += used * parameter.numel() * parameter.element_size()
     config, seen = network.config, _memory_bytes(past)
-    remembers = config.history_frames > 1
+    remembers = config.remembers
     joint = sizes['video'] + sizes['value'] + seen
     passes = max(sampling.video_steps, 1) + sampling.extra_freeze_pass
     blind = sampling.video_steps * (sampling.guidance != 1.0)
@@ -111,8 +111,8 @@ def tokens(config: ModelConfig) -> dict[str, int]:
     """Tokens of each group in a chunk."""
     cells = config.rows * config.columns // config.patch**2
     return {
-        'observed': config.history_frames * cells,
-        'executed': (config.history_frames > 1) * config.history_frames * config.steps_per_frame,
+        'observed': (config.pin_first_frame + config.history_frames) * cells,
+        'executed': config.remembers * config.history_frames * config.steps_per_frame,
         'rgb': config.frames * cells,
         'value': config.frames * (cells + 1),
         'action': config.steps,

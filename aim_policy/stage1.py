@@ -169,7 +169,7 @@ class StageOne(nn.Module):
         observed = interpolate(clips.observed, noise.history, noise.history_sigma)
         frames, reach = observed.shape[2], self.config.frames
         executed, planned = None, None
-        if frames > 1:
+        if clips.executed.shape[1]:
             now = frames - 1
             plans = torch.arange(now % reach, now, reach)
             executed, planned = clips.executed, planned_at(torch.arange(1, frames), plans, reach)

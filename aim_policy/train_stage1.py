@@ -19,9 +19,10 @@ from aim_policy.augment import Augmentation
 from aim_policy.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from aim_policy.config import ConfigError, load_config
 from aim_policy.data import ClipDataset
+from aim_policy.encoded_episode import EncodedEpisode
 from aim_policy.episode_files import find_episodes, split_held_out
 from aim_policy.held_out import HeldOut, random_keys
-from aim_policy.latent_cache import EncodedEpisode, encode_episodes
+from aim_policy.latent_cache import encode_episodes
 from aim_policy.model.aim import AimModel
 from aim_policy.model.config import ModelConfig, load_model_config
 from aim_policy.model.transformer import AimTransformer

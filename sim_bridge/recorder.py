@@ -46,16 +46,19 @@ def record(
         setting: of the scene.
         habits: of the expert.
         picture_every: render every n-th policy step only; the other frames have no pictures.
-        begin: leads up to where the demonstration begins, from the backend's reset on; None: it
+        begin: resets the backend too, and leads up to where the demonstration begins; None: it
             begins at the reset.
 
     Raises:
         ExpertFailed: the expert cannot do this scene.
     """
-    (begin or backend.reset)(task, seed, setting)
+    backend.reset(task, seed, setting)
+    recorder = Recorder(backend, picture_every)
+    if begin:
+        begin(task, seed, setting)
+        recorder.begin()
     if backend.success():
         return Failure('done at the start')
-    recorder = Recorder(backend, picture_every)
     backend.demonstrate(habits, recorder.observe, recorder.begin)
     if recorder.done_before:
         return Failure('done before the demonstration began')
@@ -72,16 +75,17 @@ class Recorder:
     """
 
     def __init__(self, backend: BuiltinBackend, picture_every: int = 1) -> None:
-        assert backend.task is not None
+        """Begin right after the reset: a policy would see these pictures first."""
         self._backend = backend
-        self._world = backend.world
         self._picture_every = picture_every
-        self._watched = [*backend.world.things.values(), backend.world.table]
         self.begin()
+        self._at_reset = {name: pictures[0] for name, pictures in self._pictures.items()}
 
     def begin(self) -> None:
         """Begin here and now; what was recorded before is forgotten."""
         assert self._backend.task is not None
+        self._world = self._backend.world
+        self._watched = [*self._world.things.values(), self._world.table]
         self.done_before = self._backend.success()
         self._events = EventRecorder(self._world, self._backend.task.pressed)
         self._frames: list[dict[str, Vector]] = []
@@ -139,12 +143,14 @@ class Recorder:
         return np.array([frame[name] for frame in self._frames])
 
     def _camera(self, name: str) -> CameraTrack:
+        same = self._pictures[name][0] == self._at_reset[name]
         (spec,) = [camera for camera in self._backend.robot.cameras if camera.name == name]
         return CameraTrack(
             intrinsic=np.tile(spec.intrinsic, (len(self._frames), 1, 1)),
             extrinsic=self._track(f'extrinsic {name}'),
             image_steps=np.array(self._picture_steps),
             jpeg=tuple(self._pictures[name]),
+            at_reset=b'' if same else self._at_reset[name],
         )
 
     def _wordings(self) -> dict[str, tuple[str, ...]]:

@@ -85,7 +85,7 @@ def _record(job: Job) -> tuple[int, str]:
         return job.seed, f'{type(error).__name__}: {error}'
 
 
-def _stage(led_by: str, smaller: int) -> tuple[BuiltinBackend, Begin]:
+def _stage(led_by: str, smaller: int) -> tuple[BuiltinBackend, Begin | None]:
     """Return this process's simulator, and what begins scenes in it."""
     if led_by:
         from sim_bridge.leader import leader
@@ -94,10 +94,10 @@ def _stage(led_by: str, smaller: int) -> tuple[BuiltinBackend, Begin]:
         return first.backend, first.begin
     from sim_bridge.builtin import shared_backend
 
-    return shared_backend(smaller), shared_backend(smaller).reset
+    return shared_backend(smaller), None
 
 
-def _write_episode(job: Job, backend: BuiltinBackend, begin: Begin) -> str:
+def _write_episode(job: Job, backend: BuiltinBackend, begin: Begin | None) -> str:
     """Record the job's scene; returns why that gave no episode."""
     from sim_bridge.expert import Habits
     from sim_bridge.recorder import Failure, record

@@ -107,7 +107,7 @@ class ModelConfig:
     history_to_action: bool = False  # a sees all observed frames, not only the current one
     align_current: bool = False  # x and m tokens start with the current latent of their place
     history_frames: int = 1  # latent frames that a chunk is planned from, the current one included
-    pin_first_frame: bool = False  # the episode's first frame stays in sight
+    pin_first_frame: bool = False  # the episode's first frame stays in sight beside those
     coordinate_features: bool = False  # tokens say where in their view, or when in the chunk
     sampling: SamplingConfig = SamplingConfig()
 
@@ -170,6 +170,16 @@ class ModelConfig:
     def steps_per_frame(self) -> int:
         """n_a, actions per latent frame."""
         return self.steps // self.frames
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a chunk is planned from the keys of a past."""
+        return self.history_frames > 1
+
+    @property
+    def recalls_first(self) -> bool:
+        """Whether a chunk is planned from the episode's first frame and the current one alone."""
+        return self.pin_first_frame and not self.remembers
 
 
 def load_model_config(name: str, changes: Iterable[str] = ()) -> ModelConfig:

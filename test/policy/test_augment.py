@@ -6,7 +6,7 @@ from recordings import ROBOT, episode
 from aim_policy.augment import Augmentation, AugmentConfig
 from aim_policy.config import ConfigError
 from aim_policy.data import ClipDataset
-from aim_policy.latent_cache import encode_episode
+from aim_policy.encoded_episode import encode_episode
 from aim_policy.model.aim import AimModel
 from aim_policy.model.config import load_model_config
 from aim_policy.normalise import normalisation_of

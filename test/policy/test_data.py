@@ -8,9 +8,9 @@ from recordings import ROBOT, episode
 from aim_policy.clip_sampler import ClipSampler
 from aim_policy.config import ConfigError
 from aim_policy.data import ClipDataset, collate
-from aim_policy.episode import Event
+from aim_policy.encoded_episode import encode_episode
+from aim_policy.episode import Event, encode_jpeg
 from aim_policy.interface import Observation
-from aim_policy.latent_cache import encode_episode
 from aim_policy.losses import LossConfig
 from aim_policy.model.aim import AimModel
 from aim_policy.model.config import load_model_config
@@ -44,6 +44,32 @@ def test_a_clip_shows_what_the_live_policy_sees():
     torch.testing.assert_close(context.current, clips.observed, atol=2e-2, rtol=1e-2)
     assert torch.equal(data.transforms.proprioception(*joints), clips.proprio)
     assert torch.equal(MODEL.text_encoder.encode('ring the bell'), clips.text[0])
+
+
+def test_a_clip_begins_with_the_first_frame_that_the_live_policy_keeps():
+    config, recording = replace(TEST, pin_first_frame=True), episode(0)
+    names = recording.cameras.keys()
+    before = {n: np.full((240, 320, 3), 30 * i, np.uint8) for i, n in enumerate(names)}
+    late = {n: replace(c, at_reset=encode_jpeg(before[n])) for n, c in recording.cameras.items()}
+    clips = collate([dataset(config, replace(recording, cameras=late))[0, 3, 1, 0]])
+    model = AimModel.random(config, seed=0)
+    policy = AimPolicy(ROBOT, config, model, dataset(config).transforms.figures)
+    policy.reset('ring the bell', 0)
+    joints = recording.joint_position[12], recording.joint_target[12]
+    images = {name: camera.image(3) for name, camera in recording.cameras.items()}
+    stage = StageOne(model.transformer, LossConfig(), draws=1)
+    noise = draw_noise(clips, 1, NoiseConfig(), torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        policy.history.context(Observation(before, {}, *joints, 'ring the bell', 0))
+        seen = policy.history.context(Observation(images, {}, *joints, 'ring the bell', 1))
+        learned = stage.context(clips, noise, model.transformer.read_text(clips.text))
+    assert clips.observed.shape[1:3] == (TEST.latent_channels, 2)
+    assert (seen.now, learned.now) == (1, 1)
+    for one, other in zip(seen.memory, learned.memory, strict=True):
+        assert torch.equal(one.place.frame, other.place.frame)
+        for pair in zip(one.layers, other.layers, strict=True):
+            for found, expected in zip(*pair, strict=True):
+                torch.testing.assert_close(found, expected, atol=2e-2, rtol=2e-2)
 
 
 def test_actions_are_the_coming_commands_and_hold_at_the_end():

@@ -56,6 +56,19 @@ def test_what_is_written_is_read_bit_for_bit(path, make_episode, stride):
     assert flat(read_episode(path)) == flat(episode)
 
 
+def test_a_recording_that_begins_late_keeps_what_was_seen_at_the_reset(path, episode):
+    before = np.full((24, 32, 3), 90, np.uint8)
+    name, camera = next(iter(episode.cameras.items()))
+    assert np.array_equal(camera.first_image(), camera.image(0))
+    late = dataclasses.replace(camera, at_reset=encode_jpeg(before))
+    write_episode(path, dataclasses.replace(episode, cameras={**episode.cameras, name: late}))
+    found = read_episode(path).cameras[name]
+    assert found.at_reset == late.at_reset
+    assert np.abs(found.first_image().astype(int) - before).max() <= 2
+    with pytest.raises(EpisodeError, match='at_reset is 9 bytes, expected a whole JPEG'):
+        dataclasses.replace(camera, at_reset=b'no jpeg!!').first_image()
+
+
 def test_wordings_keep_their_letters(path, make_episode):
     wordings = {'seen': ('Stelle die Tasse ab – „vorsichtig“.', '把杯子放下'), 'unseen': ()}
     write_episode(path, make_episode(8, instructions=wordings))

@@ -91,6 +91,33 @@ def test_another_instruction_a_gap_and_a_step_back_in_time_start_anew(changes):
     assert np.array_equal(one, other)
 
 
+FIRST = dataclasses.replace(CONFIG, pin_first_frame=True)
+
+
+def test_without_a_history_the_first_frame_may_stay_in_sight():
+    plans = []
+    for begin in (0, 5):
+        policy = lively(FIRST)
+        policy.infer(frame(0, images=frame(begin).images))
+        policy.observe(frame(1), motion(0))  # not asked for, does nothing
+        policy._generator.manual_seed(3)
+        plans.append([policy.infer(frame(i)).chunk.positions for i in (2, 3, 4)])
+    assert policy.key_frame_steps == 0
+    for one, other in zip(*plans, strict=True):
+        assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize('changes', [{'instruction': 'lift the pot'}, {'stamp_ns': 1}])
+def test_another_instruction_and_a_step_back_in_time_make_another_frame_the_first(changes):
+    used, fresh = lively(FIRST), lively(FIRST)
+    used.infer(frame(0))
+    later = dataclasses.replace(frame(2), **changes)
+    for policy in (used, fresh):
+        policy._generator.manual_seed(3)
+    one, other = (policy.infer(later).chunk.positions for policy in (used, fresh))
+    assert np.array_equal(one, other)
+
+
 def test_an_observation_between_key_frames_is_seen_but_not_kept():
     policy, other = lively(), lively()
     between = dataclasses.replace(frame(7), stamp_ns=10**9 + 3 * STEP_NS)

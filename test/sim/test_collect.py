@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from aim_policy.config import ConfigError
-from aim_policy.episode import read_episode
+from aim_policy.episode import encode_jpeg, read_episode
 from aim_policy.robot import load_robot, share_dir
 from sim_bridge import collect
+from sim_bridge.builtin import shared_backend
 from sim_bridge.workers import Job, _record
 
 pytestmark = pytest.mark.sapien
@@ -153,6 +154,9 @@ def test_an_expert_goes_on_from_where_a_policy_led(tmp_path, capsys):
     home = load_robot('aloha_agilex').home
     assert np.abs(episode.joint_target[0] - home).max() > 0.05
     assert [event.kind for event in episode.events] == ['press']
+    shared_backend().reset('click_bell', episode.seed, 'easy')
+    for name, picture in shared_backend().render().items():
+        assert episode.cameras[name].at_reset == encode_jpeg(picture)
     assert run(tmp_path / 'other', '--episodes', '1', '--led-by', str(tmp_path / 'gone')) == 2
     assert 'gone' in capsys.readouterr().err
 

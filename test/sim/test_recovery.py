@@ -103,6 +103,9 @@ def test_a_demonstration_can_begin_where_an_arm_went_astray(backend, task):
     astray = record(backend, task, 3, 'easy', Habits(stray=1.0), picture_every=100)
     assert np.abs(astray.joint_target[0] - plain.joint_target[0]).max() > 0.1
     assert astray.cameras['head_camera'].image_steps[0] == 0
+    for name, camera in plain.cameras.items():
+        assert astray.cameras[name].at_reset == camera.jpeg[0] != astray.cameras[name].jpeg[0]
+        assert not camera.at_reset  # it begins there
     assert [e.kind for e in astray.events] == [e.kind for e in plain.events]
 
 
