@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_prefix
 from rclpy.action import ActionClient
-from rclpy.node import Node
+from rclpy.node import Node, NodeNameNonExistentError
 
 from aim_ros.answers import meet
 
@@ -64,6 +64,20 @@ class Listener(Node):
         assert task.result().wait_for_server(timeout_s)
         assert meet(self, node, timeout_s)
         return task.result()
+
+    def topics_of(self, node, expected, timeout_s=20.0):
+        """Topics that a node listens to, when it and what is expected are discovered.
+
+        The graph of nodes may come later than their messages and services do.
+        """
+        found, end = set(), time.monotonic() + timeout_s
+        while not expected <= found and time.monotonic() < end:
+            time.sleep(0.05)
+            with contextlib.suppress(NodeNameNonExistentError):
+                found = {
+                    name for name, _ in self.get_subscriber_names_and_types_by_node(node, '/')
+                }
+        return found
 
     def _store(self, topic, message):
         with self._changed:
