@@ -116,10 +116,7 @@ class ClipDataset(Dataset):
         target, measured = episode.target.numpy(), episode.position[now].numpy()
         text = episode.instructions[seed % len(episode.instructions)]
         maps = episode.maps[latent].float().transpose(0, 1)
-        pictures = episode.latents[past + ahead]
-        if self.config.recalls_first:
-            pictures = torch.cat([episode.first[None], pictures])
-        pictures, known = pictures.transpose(0, 1), len(pictures) - len(ahead)
+        pictures, known = self._pictures(episode, past + ahead), -len(ahead)
         if self.augmentation:
             draw = np.random.default_rng(seed)
             pictures = self._augmented(self.augmentation, Scene(pictures, maps), draw)
@@ -137,6 +134,13 @@ class ClipDataset(Dataset):
             text=self.read(text),
             item=torch.tensor([number, latent]),
         )
+
+    def _pictures(self, episode: EncodedEpisode, latents: list[int]) -> Tensor:
+        """Some latents float16[C, T, rows, columns], behind the scene's first if that stays."""
+        pictures = episode.latents[latents]
+        if self.config.recalls_first:
+            pictures = torch.cat([episode.first[None], pictures])
+        return pictures.transpose(0, 1)
 
     def name(self, item: Tensor) -> str:
         """Tell where a clip comes from."""
