@@ -132,12 +132,17 @@ class PolicyNode(LifecycleNode):
             self._worker.enter(PolicyStatus.INACTIVE, reason)
 
     def _dismiss(self) -> None:
-        worker, self._worker, self._operator.worker = self._worker, None, None
-        if worker:
-            worker.close(PATIENCE_S)
+        self._quieten()
+        self._worker = self._operator.worker = None
         if self._maps:
             self._maps.close()
             self._maps = None
+
+    def _quieten(self) -> None:
+        if self._worker:
+            self._worker.close(PATIENCE_S)
+        if self._maps:
+            self._maps.stop()
 
     def now_ns(self) -> int:
         """Return the present in the time of the sensors."""
@@ -175,7 +180,7 @@ class PolicyNode(LifecycleNode):
         try:
             self._disarm('the node was ended')
             self._server.close(PATIENCE_S)
-            self._dismiss()
+            self._quieten()
         except Exception:  # nobody is left to handle it, and the process must end
             self.get_logger().error(traceback.format_exc())
 

@@ -54,12 +54,20 @@ class ValueMapTopics:
             self._waiting.append(sent)
             self._changed.notify()
 
-    def close(self) -> None:
-        """Take the topics away."""
+    def stop(self) -> None:
+        """Show nothing more; the topics stay."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join()
+
+    def close(self) -> None:
+        """Take the topics away, from a callback of the node only.
+
+        An executor that gathers what to wait for meanwhile would fall over one that has gone
+        (https://github.com/ros2/rclpy/issues/1284).
+        """
+        self.stop()
         for camera in self._cameras:
             camera.close()
 
