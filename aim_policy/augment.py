@@ -21,7 +21,7 @@ SHADE_OCTAVES = 4
 """Shade is as coarse as those cells (rows, columns), or up to 2^3 times as fine: a cloth."""
 PATCH_PX = 4, 17
 AROUND_PX = 5
-"""Pixels around a contact, in all, that nothing is pasted over."""
+"""Pixels around a contact, as seen from now, in all, that nothing is pasted over."""
 CONTACT_HEAT = 0.1
 STRANGE_WORDS = 1000
 

@@ -48,7 +48,7 @@ class Bench:
 
     def fill(self) -> None:
         """Let the history grow to its full length."""
-        while self.config.remembers and self._frame < self.config.history_frames:
+        while self.config.remembers and self._frame < self.config.frames_in_sight:
             self._advance()
 
     def chunk(self) -> dict[str, float]:
@@ -133,6 +133,7 @@ def run(
         'preset': preset or 'of the model',
         'sampling': dataclasses.asdict(bench.policy.sampling),
         'history_frames': config.history_frames,
+        'pin_first_frame': config.pin_first_frame,
         'device': dataclasses.asdict(limit),
         'dtype': str(dtype).removeprefix('torch.'),
         'versions': {'torch': torch.__version__, 'python': platform.python_version()},

@@ -103,7 +103,9 @@ class CameraTrack:
         Raises:
             EpisodeError: it is damaged.
         """
-        return self._decoded(self.at_reset, 'at_reset') if self.at_reset else self.image(0)
+        if not self.at_reset:
+            return self.image(0)
+        return self._decoded(self.at_reset, 'the one at the reset')
 
     def _decoded(self, data: bytes, name: str) -> Image:
         try:

@@ -27,6 +27,8 @@ LEAST_SHARE = 1e-6  # of actions that count, instead of dividing by zero
 class Clips:
     """A batch of clips, each with one chunk to learn; T frames are seen, the last one is current.
 
+    Without a history, the scene's first frame may stand before the current one (`recalls_first`).
+
     Attributes:
         observed: float[B, C, T, rows, columns], o.
         future: float[B, C, F, rows, columns], x at the end of each frame of the chunk.
@@ -36,7 +38,8 @@ class Clips:
         actions: float[B, K, A], a in network units; past the episode's end, the last command.
         acting: float[B, K], 0 where nobody showed what to do: past the episode's end, and from an
             attempt on that missed.
-        executed: float[B, (T - 1) n_a, A], what led from frame to frame.
+        executed: float[B, (T - 1) n_a, A], what led from frame to frame; without a history
+            [B, 0, A], whatever T is.
         proprio: float[B, 2 A].
         text: float[B, L, text_dim].
         item: int64[B, 2], number of the episode and of its latent, to name a clip.
@@ -82,7 +85,7 @@ def collate(clips: Sequence[Clips]) -> Clips:
 
 
 class ClipDataset(Dataset):
-    """Clips by key (episode, latent, frames T, seed): a key says all.
+    """Clips by key (episode, latent, frames up to the current one, seed): a key says all.
 
     The seed decides which wording is read and how pictures are augmented.
     """
@@ -99,6 +102,7 @@ class ClipDataset(Dataset):
         self.episodes = episodes
         self.config = config
         self.transforms = transforms
+        self._encode = text_encoder.encode
         self.read = lru_cache(maxsize=16384)(text_encoder.encode)
         self._index = [{int(s): i for i, s in enumerate(e.steps)} for e in episodes]
         self._missed = [
@@ -116,14 +120,15 @@ class ClipDataset(Dataset):
         target, measured = episode.target.numpy(), episode.position[now].numpy()
         text = episode.instructions[seed % len(episode.instructions)]
         maps = episode.maps[latent].float().transpose(0, 1)
-        pictures, known = self._pictures(episode, past + ahead), -len(ahead)
+        pictures = self._pictures(episode, past + ahead)
         if self.augmentation:
             draw = np.random.default_rng(seed)
             pictures = self._augmented(self.augmentation, Scene(pictures, maps), draw)
             text = self.augmentation.reword(text, draw)
+        now_at = pictures.shape[1] - len(ahead)
         return Clips(
-            observed=pictures[:, :known].float(),
-            future=pictures[:, known:].float(),
+            observed=pictures[:, :now_at].float(),
+            future=pictures[:, now_at:].float(),
             maps=maps,
             heat=episode.heat[latent].float(),
             has_maps=torch.tensor(float(episode.has_maps)),
@@ -131,9 +136,13 @@ class ClipDataset(Dataset):
             acting=self._acting(number, now),
             executed=self._executed(target, now, frames),
             proprio=self.transforms.proprioception(measured, target[now])[0],
-            text=self.read(text),
+            text=self._text(episode, text),
             item=torch.tensor([number, latent]),
         )
+
+    def _text(self, episode: EncodedEpisode, text: str) -> Tensor:
+        """Vectors of a wording; those with strange words will hardly come again."""
+        return (self.read if text in episode.instructions else self._encode)(text)
 
     def _pictures(self, episode: EncodedEpisode, latents: list[int]) -> Tensor:
         """Some latents float16[C, T, rows, columns], behind the scene's first if that stays."""

@@ -76,7 +76,8 @@ class History:
         self._views: list[dict[str, Tensor]] = []  # of the latent frame that is still open
         self._motion: list[Vector] = []
         self._pending: list[_KeyFrame] = []
-        self._last: Observation | None = None  # key frame; the first one without a history
+        self._last: Observation | None = None  # key frame; whatever was seen, without a history
+        self._first: Tensor | None = None  # latent of the first frame, where that alone stays
         self._latent: Tensor | None = None  # of the last frame that closed
         self._target: Vector | None = None  # commanded joints at that frame
         self._plan: Plan | None = None
@@ -142,9 +143,10 @@ class History:
         if not self.config.recalls_first:
             return latent
         self._follow(observation)
-        if self._last is None:
-            self._last, self._latent = observation, latent
-        return torch.cat([self._latent, latent], dim=2)
+        if self._first is None:
+            self._first = latent
+        self._last = observation
+        return torch.cat([self._first, latent], dim=2)
 
     def _follow(self, observation: Observation) -> None:
         """Start anew on a new instruction, when time goes back, or after a gap in key frames."""

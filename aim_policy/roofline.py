@@ -111,7 +111,7 @@ def tokens(config: ModelConfig) -> dict[str, int]:
     """Tokens of each group in a chunk."""
     cells = config.rows * config.columns // config.patch**2
     return {
-        'observed': (config.pin_first_frame + config.history_frames) * cells,
+        'observed': config.frames_in_sight * cells,
         'executed': config.remembers * config.history_frames * config.steps_per_frame,
         'rgb': config.frames * cells,
         'value': config.frames * (cells + 1),

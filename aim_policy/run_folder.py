@@ -6,7 +6,6 @@ leaves the one before. Tensors are safetensors, all else is JSON.
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,12 @@ class RunFolder:
         checkpoint: where the averaged weights go that a policy loads.
     """
 
-    def __init__(self, path: Path, config: Any) -> None:
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
         """Make the folder, or check that it was made with the same words.
 
         Args:
             path: the folder.
-            config: dataclass that decides what a run gives.
+            config: all that decides what a run gives.
 
         Raises:
             ConfigError: the folder is of another config; names the first field that differs.
@@ -41,7 +40,7 @@ class RunFolder:
         self.path = path
         self.checkpoint = path / 'checkpoint'
         path.mkdir(parents=True, exist_ok=True)
-        mine = plain(dataclasses.asdict(config))
+        mine = plain(config)
         file = path / CONFIG_FILE
         if not file.is_file():
             write_json(file, mine)

@@ -21,7 +21,7 @@ class Scratch:
         self._policy = policy
         self._observation = observation
         self._device = policy.device
-        config, frames = policy.config, policy.config.history_frames
+        config, frames = policy.config, policy.config.frames_in_sight
         batch = 1 + policy.history.guided
         canvas = batch, config.latent_channels, frames, config.rows, config.columns
         motion = batch, (frames - 1) * config.steps_per_frame, config.action_dim
@@ -34,7 +34,7 @@ class Scratch:
     @torch.inference_mode()
     def history(self) -> None:
         """In place of `observe`: code the new frames, then run all frames anew."""
-        policy, frames = self._policy, self._policy.config.history_frames
+        policy, frames = self._policy, self._policy.config.frames_in_sight
         for _ in range(policy.config.frames):
             views = policy.history.transforms.images(self._observation.images)
             policy.model.encode({name: view.to(self._device) for name, view in views.items()})

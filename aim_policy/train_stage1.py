@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -81,8 +82,9 @@ class Run:
         self.robot: RobotSpec = load_robot(self.config.robot)
         config = self.config
         self.model_config: ModelConfig = load_model_config(config.model, config.model_changes)
+        decided = {**asdict(config), 'model_options': asdict(self.model_config)}
         with processes.first_alone():
-            self.folder = RunFolder(arguments.out, self.config)
+            self.folder = RunFolder(arguments.out, decided)
         tokenizer = LinearTokenizer(self.model_config.cell_px, self.model_config.latent_channels)
         tensors = read_weights(arguments.tokenizer, 'tokenizer')
         load_weights(tokenizer, tensors, str(arguments.tokenizer / 'tokenizer.safetensors'))

@@ -181,6 +181,11 @@ class ModelConfig:
         """Whether a chunk is planned from the episode's first frame and the current one alone."""
         return self.pin_first_frame and not self.remembers
 
+    @property
+    def frames_in_sight(self) -> int:
+        """Latent frames of the past and of now that a chunk sees, once there are enough."""
+        return self.pin_first_frame + self.history_frames
+
 
 def load_model_config(name: str, changes: Iterable[str] = ()) -> ModelConfig:
     """Load a model config by the name of its YAML under config/model/, or by a path.

@@ -66,13 +66,14 @@ class Listener(Node):
         return task.result()
 
     def topics_of(self, node, expected, timeout_s=20.0):
-        """Topics that a node listens to, when it and what is expected are discovered.
+        """Topics that a node listens to, when what is expected is there and nothing more comes.
 
-        The graph of nodes may come later than their messages and services do.
+        The graph of nodes may come later than their messages and services do, and bit by bit.
         """
-        found, end = set(), time.monotonic() + timeout_s
-        while not expected <= found and time.monotonic() < end:
-            time.sleep(0.05)
+        found, before, end = set(), None, time.monotonic() + timeout_s
+        while not (expected <= found and found == before) and time.monotonic() < end:
+            time.sleep(0.5)
+            before = found
             with contextlib.suppress(NodeNameNonExistentError):
                 found = {
                     name for name, _ in self.get_subscriber_names_and_types_by_node(node, '/')

@@ -107,11 +107,14 @@ def test_without_a_history_the_first_frame_may_stay_in_sight():
         assert not np.array_equal(one, other)
 
 
-@pytest.mark.parametrize('changes', [{'instruction': 'lift the pot'}, {'stamp_ns': 1}])
+@pytest.mark.parametrize(
+    'changes', [{'instruction': 'lift the pot'}, {'stamp_ns': 1}, {'stamp_ns': 10**9 + FRAME_NS}]
+)
 def test_another_instruction_and_a_step_back_in_time_make_another_frame_the_first(changes):
     used, fresh = lively(FIRST), lively(FIRST)
-    used.infer(frame(0))
-    later = dataclasses.replace(frame(2), **changes)
+    for seen in (frame(0), frame(2)):
+        used.infer(seen)
+    later = dataclasses.replace(frame(3), **changes)
     for policy in (used, fresh):
         policy._generator.manual_seed(3)
     one, other = (policy.infer(later).chunk.positions for policy in (used, fresh))

@@ -14,6 +14,7 @@ from recordings import ROBOT, episode
 from aim_policy import fit_tokenizer, map_report, train_stage1
 from aim_policy.episode import write_episode
 from aim_policy.policy import AimPolicy
+from aim_policy.robot import share_dir
 from aim_policy.run_folder import RunFolder
 from aim_policy.weights import read_weights
 
@@ -134,6 +135,18 @@ def test_another_config_is_refused_on_resume(config, data, tokenizer, tmp_path, 
     train_stage1.main(words(config, data, tokenizer, tmp_path / 'run', '--set', 'steps=1'))
     assert train_stage1.main(words(config, data, tokenizer, tmp_path / 'run')) == 2
     assert 'steps is 1, expected 4' in capsys.readouterr().err
+
+
+def test_a_model_config_that_changed_meanwhile_is_refused_on_resume(
+    config, data, tokenizer, tmp_path, capsys
+):
+    model = tmp_path / 'model.yaml'
+    model.write_text((share_dir() / 'config/model/test.yaml').read_text())
+    command = words(config, data, tokenizer, tmp_path / 'run', '--set', f'model={model}')
+    assert train_stage1.main(command) == 0
+    model.write_text(model.read_text() + '\npin_first_frame: true\n')
+    assert train_stage1.main(command) == 2
+    assert 'model_options.pin_first_frame is False, expected True' in capsys.readouterr().err
 
 
 def test_weights_go_on_in_a_model_of_other_options_but_not_of_other_sizes(

@@ -6,6 +6,7 @@ from pathlib import Path
 from queue import Queue
 
 import pytest
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -19,6 +20,7 @@ from trajectory_msgs.msg import JointTrajectory
 from aim_ros.action import RunPolicy
 from aim_ros.installation import transport
 from aim_ros.msg import PolicyStatus
+from aim_ros.policy_node import PolicyNode
 from aim_ros.ros_util import STATES
 from aim_ros.srv import SetInstruction
 
@@ -41,6 +43,18 @@ def test_no_ground_truth_reaches_the_policy(node, listener, robot):
     expected |= {'/joint_states', '/joint_targets', '/instruction', '/estop'}
     of_ros = {'/parameter_events', '/clock'}
     assert listener.topics_of('policy', expected) - of_ros == expected
+
+
+def test_its_end_takes_no_topic_from_under_an_executor():
+    rclpy.init(args=['--ros-args', '-p', 'policy:=hold'])
+    try:
+        node = PolicyNode()
+        before = list(node.publishers)
+        node.stop()
+        assert list(node.publishers) == before
+        assert len(before) > 20
+    finally:
+        rclpy.try_shutdown()
 
 
 def test_it_is_silent_and_waiting_without_observations(node, listener, robot):

@@ -104,10 +104,3 @@ def test_depth_gives_a_cloud_in_the_colours_of_the_map(start, topics, listener, 
     np.testing.assert_allclose(points[:, 2], [1.5, 0.8])
     np.testing.assert_allclose(points[:, 4], [0.0, 0.75])
     assert [field.name for field in cloud.fields] == ['x', 'y', 'z', 'rgb', 'value']
-
-
-def test_an_end_leaves_the_topics_to_the_executor_that_may_wait_for_them(topics, listener, robot):
-    before = list(listener.publishers)
-    topics.stop()
-    topics.publish(make_sent(robot))
-    assert list(listener.publishers) == before
