@@ -105,7 +105,7 @@ class CameraTrack:
         """
         if not self.at_reset:
             return self.image(0)
-        return self._decoded(self.at_reset, 'the one at the reset')
+        return self._decoded(self.at_reset, 'picture at the reset')
 
     def _decoded(self, data: bytes, name: str) -> Image:
         try:

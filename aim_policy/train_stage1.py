@@ -82,9 +82,9 @@ class Run:
         self.robot: RobotSpec = load_robot(self.config.robot)
         config = self.config
         self.model_config: ModelConfig = load_model_config(config.model, config.model_changes)
-        decided = {**asdict(config), 'model_options': asdict(self.model_config)}
+        all_options = {**asdict(config), 'model_options': asdict(self.model_config)}
         with processes.first_alone():
-            self.folder = RunFolder(arguments.out, decided)
+            self.folder = RunFolder(arguments.out, all_options)
         tokenizer = LinearTokenizer(self.model_config.cell_px, self.model_config.latent_channels)
         tensors = read_weights(arguments.tokenizer, 'tokenizer')
         load_weights(tokenizer, tensors, str(arguments.tokenizer / 'tokenizer.safetensors'))

@@ -139,6 +139,7 @@ class PolicyNode(LifecycleNode):
             self._maps = None
 
     def _quieten(self) -> None:
+        """End what works in threads of its own; the topics stay."""
         if self._worker:
             self._worker.close(PATIENCE_S)
         if self._maps:

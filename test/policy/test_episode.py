@@ -65,7 +65,8 @@ def test_a_recording_that_begins_late_keeps_what_was_seen_at_the_reset(path, epi
     found = read_episode(path).cameras[name]
     assert found.at_reset == late.at_reset
     assert np.abs(found.first_image().astype(int) - before).max() <= 2
-    with pytest.raises(EpisodeError, match='the one at the reset is 9 bytes, expected'):
+    damaged = 'picture at the reset is 9 bytes, expected a whole JPEG'
+    with pytest.raises(EpisodeError, match=damaged):
         dataclasses.replace(camera, at_reset=b'no jpeg!!').first_image()
 
 
