@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import sys
@@ -27,6 +28,9 @@ from sim_bridge.tasks import tasks_of
 from sim_bridge.workers import Job, Workers
 
 SETTINGS_FILE = 'collected_with.json'
+SAME_IN_A_FOLDER = (
+    'noise', 'second_attempt', 'stray', 'nudge', 'picture_every', 'smaller', 'led_by', 'led_chunks'
+)  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -73,6 +77,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         default='',
         metavar='CHECKPOINT',
         help='let this policy begin, so that experts go on from where it errs',
+    )
+    parser.add_argument(
+        '--led-chunks',
+        type=float,
+        default=8.0,
+        help='so many chunks in the mean; few where a first mistake cannot be put right',
     )
     return parser.parse_args(argv)
 
@@ -121,6 +131,8 @@ def _check(arguments: argparse.Namespace) -> None:
         if not 0 <= share <= 1:
             option = name.replace('_', '-')
             raise ConfigError(f'--{option} is {share}, expected 0 to 1')
+    if not 1 <= arguments.led_chunks < math.inf:
+        raise ConfigError(f'--led-chunks is {arguments.led_chunks}, expected 1 or more')
     if arguments.led_by and arguments.smaller > 1:
         raise ConfigError('--smaller and --led-by: a policy that leads needs whole pictures')
     last = arguments.first_seed + arguments.episodes - 1
@@ -142,6 +154,7 @@ class Collection:
     def __init__(self, task: str, arguments: argparse.Namespace) -> None:
         self.task = task
         self._arguments = arguments
+        self._habits = {name: getattr(arguments, name) for name in SAME_IN_A_FOLDER}
         self._folder = arguments.out / task / arguments.setting
         for part in ('data', 'instructions'):
             (self._folder / part).mkdir(parents=True, exist_ok=True)
@@ -155,8 +168,7 @@ class Collection:
 
     def _check_same_settings(self) -> None:
         """Refuse to mix episodes that were made with other figures in one folder."""
-        names = ('noise', 'second_attempt', 'stray', 'nudge', 'picture_every', 'led_by', 'smaller')
-        mine = {name: getattr(self._arguments, name) for name in names}
+        mine = self._habits
         path = self._folder / SETTINGS_FILE
         if not path.exists():
             with written_aside(path) as aside:
@@ -203,19 +215,7 @@ class Collection:
         a = self._arguments
         for seed in range(a.first_seed, FIRST_EVALUATION_SEED):
             if seed not in self.seeds and seed not in self.failures:
-                yield Job(
-                    self.task,
-                    seed,
-                    a.setting,
-                    self._folder,
-                    a.noise,
-                    a.second_attempt,
-                    a.stray,
-                    a.picture_every,
-                    a.led_by,
-                    a.smaller,
-                    a.nudge,
-                )
+                yield Job(self.task, seed, a.setting, self._folder, **self._habits)
         raise ConfigError(f'{self.task}: no training seeds are left below {FIRST_EVALUATION_SEED}')
 
     def _note(self, future: Future, bar: tqdm) -> None:

@@ -14,8 +14,8 @@ from aim_policy.rollout import Plan, Scene, make_rollout
 from sim_bridge.builtin import BuiltinBackend, random_stream
 
 PRESET = 'realtime'
-SHARE_OF_LAST, MOST_CHUNKS = 0.12, 24
-"""A chunk is the last one with this probability: there are 8 in the mean."""
+MOST_IN_MEAN = 3
+"""A policy leads for no more than so many times as many chunks as in the mean."""
 
 
 class Leader:
@@ -31,10 +31,14 @@ class Leader:
         assert isinstance(backend, BuiltinBackend)
         self.backend = backend
 
-    def begin(self, task: str, seed: int, setting: str) -> None:
-        """Reset the backend and let the policy act; the seed decides for how many chunks."""
-        chunks = int(random_stream(seed, 'leader').geometric(SHARE_OF_LAST))
-        self._rollout.play(Scene(task, setting, seed), chunks=min(chunks, MOST_CHUNKS))
+    def begin(self, chunks: float, task: str, seed: int, setting: str) -> None:
+        """Reset the backend and let the policy act, for so many chunks in the mean.
+
+        The seed decides for how many (geometric, cut off): any chunk may be the last one.
+        """
+        count = int(random_stream(seed, 'leader').geometric(1 / chunks))
+        most = int(MOST_IN_MEAN * chunks)
+        self._rollout.play(Scene(task, setting, seed), chunks=min(count, most))
 
 
 @cache

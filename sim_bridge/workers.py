@@ -8,6 +8,7 @@ import os
 import signal
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,21 +26,22 @@ if TYPE_CHECKING:
 class Job:
     """One scene to record. All but `task` and `seed` holds for the whole run.
 
-    `led_by` is a checkpoint whose policy begins, '' for none; without one, pictures are so many
-    times `smaller`.
+    `led_by` is a checkpoint whose policy begins, for `led_chunks` in the mean. If it is '', nobody
+    does, and pictures are so many times `smaller`. `noise` is in metres.
     """
 
     task: str
     seed: int
     setting: str
     folder: Path
-    noise_m: float
+    noise: float
     second_attempt: float
-    stray: float
-    picture_every: int
-    led_by: str = ''
-    smaller: int = 1
+    stray: float = 0.0
     nudge: float = 0.0
+    picture_every: int = 1
+    smaller: int = 1
+    led_by: str = ''
+    led_chunks: float = 8.0
 
     @property
     def path(self) -> Path:
@@ -74,7 +76,7 @@ def _ignore_interrupts() -> None:
 
 
 def _record(job: Job) -> tuple[int, str]:
-    stage = _stage(job.led_by, job.smaller)  # what fails here fails for every seed
+    stage = _stage(job)  # what fails here fails for every seed
     try:
         return job.seed, _write_episode(job, *stage)
     except (ConfigError, OSError):  # a mistake of the user or a full disk, not this scene's fault
@@ -85,16 +87,16 @@ def _record(job: Job) -> tuple[int, str]:
         return job.seed, f'{type(error).__name__}: {error}'
 
 
-def _stage(led_by: str, smaller: int) -> tuple[BuiltinBackend, Begin | None]:
+def _stage(job: Job) -> tuple[BuiltinBackend, Begin | None]:
     """Return this process's simulator, and what begins scenes in it."""
-    if led_by:
+    if job.led_by:
         from sim_bridge.leader import leader
 
-        first = leader(led_by)
-        return first.backend, first.begin
+        first = leader(job.led_by)
+        return first.backend, partial(first.begin, job.led_chunks)
     from sim_bridge.builtin import shared_backend
 
-    return shared_backend(smaller), None
+    return shared_backend(job.smaller), None
 
 
 def _write_episode(job: Job, backend: BuiltinBackend, begin: Begin | None) -> str:
@@ -102,7 +104,7 @@ def _write_episode(job: Job, backend: BuiltinBackend, begin: Begin | None) -> st
     from sim_bridge.expert import Habits
     from sim_bridge.recorder import Failure, record
 
-    habits = Habits(job.noise_m, job.second_attempt, job.stray, job.nudge)
+    habits = Habits(job.noise, job.second_attempt, job.stray, job.nudge)
     scene = job.task, job.seed, job.setting
     episode = record(backend, *scene, habits, job.picture_every, begin)
     if isinstance(episode, Failure):

@@ -110,6 +110,10 @@ def test_a_signal_leaves_nothing_broken_nor_running_and_the_next_run_goes_on(tmp
             ['--episodes', '1', '--led-by', 'x', '--smaller', '2'],
             'a policy that leads needs whole pictures',
         ),
+        (
+            ['--episodes', '1', '--led-by', 'x', '--led-chunks', '0.5'],
+            '--led-chunks is 0.5, expected 1 or more',
+        ),
         (['--episodes', '1', '--noise', '-1'], '--noise is -1.0, expected metres from 0 to below'),
     ],
 )
