@@ -28,7 +28,7 @@ from sim_bridge.tasks import tasks_of
 from sim_bridge.workers import Job, Workers
 
 SETTINGS_FILE = 'collected_with.json'
-SAME_IN_A_FOLDER = (
+OPTIONS_OF_A_FOLDER = (
     'noise', 'second_attempt', 'stray', 'nudge', 'picture_every', 'smaller', 'led_by', 'led_chunks'
 )  # fmt: skip
 
@@ -154,7 +154,7 @@ class Collection:
     def __init__(self, task: str, arguments: argparse.Namespace) -> None:
         self.task = task
         self._arguments = arguments
-        self._habits = {name: getattr(arguments, name) for name in SAME_IN_A_FOLDER}
+        self._options = {name: getattr(arguments, name) for name in OPTIONS_OF_A_FOLDER}
         self._folder = arguments.out / task / arguments.setting
         for part in ('data', 'instructions'):
             (self._folder / part).mkdir(parents=True, exist_ok=True)
@@ -168,8 +168,7 @@ class Collection:
 
     def _check_same_settings(self) -> None:
         """Refuse to mix episodes that were made with other figures in one folder."""
-        mine = self._habits
-        path = self._folder / SETTINGS_FILE
+        mine, path = self._options, self._folder / SETTINGS_FILE
         if not path.exists():
             with written_aside(path) as aside:
                 aside.write_text(json.dumps(mine) + '\n')
@@ -215,7 +214,7 @@ class Collection:
         a = self._arguments
         for seed in range(a.first_seed, FIRST_EVALUATION_SEED):
             if seed not in self.seeds and seed not in self.failures:
-                yield Job(self.task, seed, a.setting, self._folder, **self._habits)
+                yield Job(self.task, seed, a.setting, self._folder, **self._options)
         raise ConfigError(f'{self.task}: no training seeds are left below {FIRST_EVALUATION_SEED}')
 
     def _note(self, future: Future, bar: tqdm) -> None:
