@@ -13,8 +13,10 @@ import pytest
 from aim_policy.config import ConfigError
 from aim_policy.episode import encode_jpeg, read_episode
 from aim_policy.robot import load_robot, share_dir
+from aim_policy.rollout import Plan, Scene, make_rollout
 from sim_bridge import collect
 from sim_bridge.builtin import shared_backend
+from sim_bridge.leader import Leader
 from sim_bridge.workers import Job, _record
 
 pytestmark = pytest.mark.sapien
@@ -163,6 +165,22 @@ def test_an_expert_goes_on_from_where_a_policy_led(tmp_path, capsys):
         assert episode.cameras[name].at_reset == encode_jpeg(picture)
     assert run(tmp_path / 'other', '--episodes', '1', '--led-by', str(tmp_path / 'gone')) == 2
     assert 'gone' in capsys.readouterr().err
+
+
+def test_a_policy_leads_for_as_many_chunks_as_asked():
+    checkpoint = str(share_dir() / 'models' / 'aim_tiny')
+    scene = 'click_bell', 7, 'easy'
+    alone = make_rollout(Plan('aim', (), checkpoint, preset='realtime'))
+    alone.play(Scene('click_bell', 'easy', 7), chunks=1)
+    leader = Leader(checkpoint)
+    leader.begin(1.0, *scene)
+    np.testing.assert_array_equal(command(leader.backend), command(alone.world.backend))
+    leader.begin(8.0, *scene)
+    assert np.abs(command(leader.backend) - command(alone.world.backend)).max() > 0.05
+
+
+def command(backend):
+    return backend.world.command
 
 
 def test_an_odd_scene_costs_its_seed_and_nothing_else(tmp_path):
