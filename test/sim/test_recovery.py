@@ -171,3 +171,13 @@ def test_things_can_have_been_pushed_before_a_demonstration_begins(backend, task
     assert abs(moved[2]) < 0.005
     np.testing.assert_array_equal(pushed.joint_target[0], backend.robot.home)
     assert [e.kind for e in pushed.events] == [e.kind for e in plain.events]
+
+
+@pytest.mark.parametrize('beside_m', [(0.02, 0, 0), (-0.02, 0, 0), (0, 0.02, 0), (0, -0.02, 0)])
+def test_a_grasp_that_errs_leaves_a_pill_bottle_standing(backend, beside_m):
+    def lead(hands, task):
+        cap = task.bottle.position('cap') + beside_m
+        hands.pick(task.arm, hands.approach(task.arm, cap, 0.10, tilts_deg=(67,)))
+        assert task.bottle.pose.to_transformation_matrix()[2, 2] > 0.99
+
+    assert isinstance(after(backend, 'move_pillbottle_pad', 3, lead), Episode)
