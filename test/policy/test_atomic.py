@@ -17,11 +17,16 @@ def test_two_who_write_one_file_do_not_meet(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def fill_a_disk(path):
+    with written_aside(path) as aside:
+        aside.write_text('half')
+        raise OSError('disk is full')
+
+
 def test_what_fails_leaves_what_was_there(tmp_path):
     path = tmp_path / 'file'
     path.write_text('before')
-    with pytest.raises(OSError, match='full'), written_aside(path) as aside:
-        aside.write_text('half')
-        raise OSError('disk is full')
+    with pytest.raises(OSError, match='full'):
+        fill_a_disk(path)
     assert path.read_text() == 'before'
     assert list(tmp_path.iterdir()) == [path]
